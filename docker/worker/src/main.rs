@@ -1,0 +1,2 @@
+//! Sample worker.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `springtide` program: parse, dispatch.
+fn main() {}
