@@ -3,10 +3,15 @@
 //! Functions of plain data. Nothing in this crate knows a clock, a network, Kubernetes, a thread, a log or the environment: time and chance arrive as
 //! arguments, and what was decided leaves as values that print. The same functions serve the daemon, the simulator, `springtide plan` and the tests.
 
+pub mod name;
+pub mod nodes;
+pub mod plan;
 pub mod reading;
+pub mod reason;
+pub mod scale;
 pub mod units;
 
-/// A moment in time, always handed in: this crate has no clock.
-pub use jiff::Timestamp;
 /// A length of time.
 pub use jiff::SignedDuration as Span;
+/// A moment in time, always handed in: this crate has no clock.
+pub use jiff::Timestamp;

@@ -1,0 +1,131 @@
+//! Room that is there already or on its way: existing nodes first, then claims whose nodes have yet to come. Waiting pods go here before anything is bought,
+//! so that a turn that repeats, or a pod that takes the place of its virtual twin, launches nothing.
+
+use std::collections::BTreeMap;
+
+use super::claim::Claim;
+use super::cluster::{Cluster, Node};
+use super::pool::Pool;
+use super::requirement::{Labels, Requirements};
+use super::resources::Resources;
+use super::shape::{Shape, ShapeId};
+use super::taint::{Taint, in_the_way, is_ephemeral};
+use super::well_known;
+use crate::name::Name;
+use crate::plan::Placement;
+
+/// A node or claim with the room that is left on it.
+#[derive(Debug)]
+pub struct Bin<'a> {
+    /// The node's name, or the claim's while there is no node.
+    pub name: &'a Name,
+    /// What is left.
+    pub free: Resources,
+    labels: Is<'a>,
+    taints: Vec<&'a Taint>,
+    rank: u8,
+}
+
+#[derive(Debug)]
+enum Is<'a> {
+    Node(&'a Labels),
+    Claim(Requirements),
+}
+
+impl Bin<'_> {
+    fn takes(&self, shape: &Shape) -> bool {
+        in_the_way(self.taints.iter().copied(), &shape.tolerations).is_none()
+            && shape.wishes.iter().any(|wishes| match &self.labels {
+                Is::Node(labels) => wishes.unanswered_by(labels).is_none(),
+                Is::Claim(will_be) => will_be.refuses(wishes, &well_known).is_none(),
+            })
+    }
+}
+
+/// Every node and claim that new pods may go to: initialized nodes first, then those that start, then claims; by name within each.
+#[must_use]
+pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
+    let claim_of: BTreeMap<&Name, (&Name, &Claim)> =
+        cluster.claims.iter().filter_map(|(name, claim)| cluster.node_of(claim).map(|(node, _)| (node, (name, claim)))).collect();
+    let nodes = cluster.nodes.iter().filter(|(_, node)| !node.deleting).filter_map(|(name, node)| {
+        let claim = claim_of.get(name).map(|(_, claim)| *claim);
+        node_bin(cluster, name, node, claim)
+    });
+    let claims = cluster.claims.iter().filter(|(_, claim)| claim.deleting_since.is_none() && cluster.node_of(claim).is_none()).map(
+        |(name, claim)| {
+            let mut free = claim.offers().clone();
+            free.take(&daemons_on(cluster, &Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes), &claim.spec.taints), 1);
+            Bin {
+                name,
+                free,
+                labels: Is::Claim(Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes)),
+                taints: claim.spec.taints.iter().collect(),
+                rank: 2,
+            }
+        },
+    );
+    let mut all: Vec<Bin<'_>> = nodes.chain(claims).collect();
+    all.sort_by(|a, b| (a.rank, a.name).cmp(&(b.rank, b.name)));
+    all
+}
+
+fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Option<&'a Claim>) -> Option<Bin<'a>> {
+    if claim.is_some_and(|claim| claim.deleting_since.is_some()) {
+        return None;
+    }
+    let starting = claim.filter(|claim| claim.progress.initialized.is_none());
+    // A node of somebody else that is not ready may never be; one of ours that was ready and is not now is left to the scheduler's own judgement.
+    if starting.is_none() && !node.ready {
+        return None;
+    }
+    let offered = starting.map_or(&node.allocatable, |claim| claim.offers());
+    let startup: &[Taint] = starting.map_or(&[], |claim| &claim.spec.startup_taints);
+    let taints = node.taints.iter().filter(|taint| starting.is_none() || !(is_ephemeral(taint) || startup.contains(taint))).collect();
+    let nothing = Resources::default();
+    let load = cluster.load(name);
+    let (used, by_daemons) = load.map_or((&nothing, &nothing), |load| (&load.used, &load.used_by_daemons));
+    let mut to_come = daemons_on(cluster, &Requirements::from_labels(&node.labels), &node.taints);
+    to_come.take(by_daemons, 1);
+    let mut free = offered.clone();
+    free.take(used, 1);
+    free.take(&to_come.max(&nothing), 1);
+    Some(Bin { name, free, labels: Is::Node(&node.labels), taints, rank: u8::from(starting.is_some()) })
+}
+
+/// What DaemonSets will ask for on a node with these labels and taints.
+#[must_use]
+pub fn daemons_on(cluster: &Cluster, will_be: &Requirements, taints: &[Taint]) -> Resources {
+    let mut sum = Resources::default();
+    for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+        let lasting = taints.iter().filter(|taint| !is_ephemeral(taint));
+        if in_the_way(lasting, &shape.tolerations).is_none()
+            && shape.wishes.iter().any(|wishes| will_be.refuses(wishes, &well_known).is_none())
+        {
+            sum.add(&shape.requests, 1);
+        }
+    }
+    sum
+}
+
+/// What a new machine of this pool is, as far as the pool says.
+#[must_use]
+pub fn daemons_in(cluster: &Cluster, pool: &Pool, machine: &Requirements) -> Resources {
+    daemons_on(cluster, &pool.wishes.and(machine), &pool.taints)
+}
+
+/// Puts as many of `count` pods as fit into the bins, in the bins' order. Returns how many are left over.
+pub fn fill(bins: &mut [Bin<'_>], id: ShapeId, shape: &Shape, mut count: u32, placements: &mut Vec<Placement>) -> u32 {
+    for bin in bins {
+        if count == 0 {
+            break;
+        }
+        if !shape.requests.fits(&bin.free) || !bin.takes(shape) {
+            continue;
+        }
+        let taken = shape.requests.times_in(&bin.free).min(count);
+        bin.free.take(&shape.requests, taken);
+        count -= taken;
+        placements.push(Placement { on: bin.name.clone(), shape: id, count: taken });
+    }
+    count
+}

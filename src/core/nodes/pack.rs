@@ -1,0 +1,380 @@
+//! What to buy: which types, how many and for which pods, so that the waiting pods of one pool run at the least cost.
+//!
+//! Pods of one shape are an unbounded covering problem over the types, solved exactly by dynamic programming. Several shapes are packed by ratio: open the
+//! machine whose price is least against what its pods would cost on machines of their own kind alone (the reservation price of Eva, EuroSys'25).
+
+use std::collections::BTreeMap;
+
+use super::bins::daemons_in;
+use super::claim::ClaimSpec;
+use super::cluster::Cluster;
+use super::offer::{CapacityType, InstanceType, OfferingKey, Offers, StockOuts};
+use super::pool::Pool;
+use super::requirement::{Requirement, Requirements};
+use super::resources::Resources;
+use super::shape::ShapeId;
+use super::taint::in_the_way;
+use super::{CAPACITY_TYPE, INSTANCE_TYPE, ZONE, well_known};
+use crate::Timestamp;
+use crate::name::Name;
+use crate::reason::NoNode;
+use crate::units::MicroDollarsPerHour;
+
+/// A claim lists no more types than this: the API server bounds the object, and EC2's fleets take no more.
+const MOST_TYPES: usize = 60;
+
+/// Above this many pods of one shape the best type by ratio is bought in bulk, and only the rest is solved exactly.
+const EXACT: u32 = 4096;
+
+/// Pods of one shape that wait for machines of one pool.
+#[derive(Debug, Clone)]
+pub struct Class {
+    /// Their shape.
+    pub shape: ShapeId,
+    /// What one asks for.
+    pub requests: Resources,
+    /// What the machine must be for them; the pool's own wishes included.
+    pub wishes: Requirements,
+    /// How many.
+    pub count: u32,
+}
+
+/// A machine to buy and the pods that are meant for it.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    /// What to ask for.
+    pub spec: ClaimSpec,
+    /// For which pods.
+    pub holds: Vec<(ShapeId, u32)>,
+}
+
+/// The pool's machines that may be bought now.
+pub struct Market<'a> {
+    pool: &'a Pool,
+    types: Vec<Goods<'a>>,
+    /// Types that fit the pool and are out of stock, and the earliest moment at which one may be back.
+    out: Vec<(&'a InstanceType, Timestamp)>,
+}
+
+struct Goods<'a> {
+    kind: &'a InstanceType,
+    net: Resources,
+    offerings: Vec<(OfferingKey, MicroDollarsPerHour, Requirements)>,
+}
+
+/// Whether this pool may hold pods of this shape at all, and with which wishes.
+///
+/// # Errors
+/// The first thing about the pool that excludes them.
+pub fn admit(cluster: &Cluster, pool: &Pool, shape: ShapeId) -> Result<Requirements, NoNode> {
+    let shape = cluster.shapes.get(shape);
+    if let Some(why) = &pool.unusable {
+        return Err(NoNode::PoolUnusable { pool: pool.name.clone(), why: why.clone() });
+    }
+    if let Some(taint) = in_the_way(&pool.taints, &shape.tolerations) {
+        return Err(NoNode::Taint { pool: pool.name.clone(), key: taint.key.clone() });
+    }
+    let mut excluded = None;
+    for term in &shape.wishes {
+        match pool.wishes.refuses(term, &well_known) {
+            None => return Ok(pool.wishes.and(term)),
+            Some(key) => excluded = excluded.or(Some(key)),
+        }
+    }
+    Err(NoNode::Label { pool: pool.name.clone(), key: excluded.cloned().unwrap_or_default() })
+}
+
+/// The machines of a pool that may be bought now, DaemonSets' share taken off.
+#[must_use]
+pub fn market<'a>(now: Timestamp, cluster: &Cluster, pool: &'a Pool, offers: &'a Offers, stock: &StockOuts) -> Market<'a> {
+    let mut market = Market { pool, types: Vec::new(), out: Vec::new() };
+    for kind in offers.of(&pool.class) {
+        if pool.wishes.conflict_with(&kind.labels).is_some() {
+            continue;
+        }
+        let mut offerings = Vec::new();
+        let mut back: Option<Timestamp> = None;
+        for offering in kind.offerings.iter().filter(|offering| offering.available) {
+            let labels = place(&offering.zone, offering.capacity_type);
+            if pool.wishes.conflict_with(&labels).is_some() {
+                continue;
+            }
+            let key = OfferingKey { instance_type: kind.name.clone(), zone: offering.zone.clone(), capacity_type: offering.capacity_type };
+            match stock.until(&key, now) {
+                Some(until) => back = Some(back.map_or(until, |known| known.min(until))),
+                None => offerings.push((key, offering.price, labels)),
+            }
+        }
+        if offerings.is_empty() {
+            market.out.extend(back.map(|until| (kind, until)));
+            continue;
+        }
+        offerings.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+        let mut net = kind.allocatable.clone();
+        net.take(&daemons_in(cluster, pool, &kind.labels), 1);
+        market.types.push(Goods { kind, net, offerings });
+    }
+    market
+}
+
+fn place(zone: &Name, capacity_type: CapacityType) -> Requirements {
+    Requirements(BTreeMap::from([
+        (ZONE.into(), Requirement::is(zone.clone())),
+        (CAPACITY_TYPE.into(), Requirement::is(capacity_type.label().into())),
+    ]))
+}
+
+impl Goods<'_> {
+    /// The cheapest price at which this type can be had under these wishes.
+    fn price(&self, wishes: &Requirements) -> Option<MicroDollarsPerHour> {
+        if wishes.conflict_with(&self.kind.labels).is_some()
+            || wishes.0.get(INSTANCE_TYPE).is_some_and(|wish| !wish.allows(&self.kind.name))
+        {
+            return None;
+        }
+        self.offerings.iter().find(|(_, _, labels)| wishes.conflict_with(labels).is_none()).map(|(_, price, _)| *price)
+    }
+}
+
+/// What a machine of one type would hold, and at what price.
+struct Filling {
+    goods: usize,
+    price: MicroDollarsPerHour,
+    wishes: Requirements,
+    holds: Vec<(usize, u32)>,
+}
+
+/// Buys machines for these classes, all of which the pool admits. Returns the machines and what is left over of each class, with the reason.
+#[must_use]
+pub fn pack(
+    market: &Market<'_>,
+    mut classes: Vec<Class>,
+    used: &mut (Resources, u32),
+    effort: &mut u64,
+) -> (Vec<Purchase>, Vec<(Class, NoNode)>) {
+    let (mut bought, mut left) = (Vec::new(), Vec::new());
+    let mut closed = vec![false; market.types.len()];
+    loop {
+        let alone = classes.iter().map(|class| alone(market, class, &closed)).collect::<Vec<_>>();
+        for i in (0..classes.len()).rev().filter(|i| alone[*i].is_none()) {
+            left.push((classes.remove(i), NoNode::NoPools));
+        }
+        let alone: Vec<f64> = alone.into_iter().flatten().collect();
+        if classes.is_empty() {
+            break;
+        }
+        let cost = u64::try_from(market.types.len() * classes.len()).unwrap_or(u64::MAX);
+        if *effort < cost {
+            left.extend(classes.drain(..).map(|class| (class, NoNode::EffortSpent)));
+            break;
+        }
+        *effort -= cost;
+        let fillings = match &classes[..] {
+            [one] => exact(market, one, &closed),
+            many => best(market, many, &alone, &closed).into_iter().collect(),
+        };
+        let before = (bought.len(), closed.iter().filter(|closed| **closed).count());
+        'buy: for filling in fillings {
+            for _ in 0..copies(&filling, &classes) {
+                let goods = &market.types[filling.goods];
+                if market.pool.limits.exceeded_by(&used.0, used.1, &goods.kind.capacity).is_some() {
+                    closed[filling.goods] = true;
+                    break 'buy;
+                }
+                used.0.add(&goods.kind.capacity, 1);
+                used.1 += 1;
+                bought.push(purchase(market, &filling, &mut classes));
+            }
+        }
+        classes.retain(|class| class.count > 0);
+        if before == (bought.len(), closed.iter().filter(|closed| **closed).count()) {
+            left.extend(classes.drain(..).map(|class| (class, NoNode::NoPools)));
+        }
+    }
+    for (class, reason) in &mut left {
+        if *reason == NoNode::NoPools {
+            *reason = why_not(market, class, used, &closed);
+        }
+    }
+    (bought, left)
+}
+
+/// What one pod of the class costs on a machine full of its like, at best. None where no machine takes it.
+fn alone(market: &Market<'_>, class: &Class, closed: &[bool]) -> Option<f64> {
+    let open = market.types.iter().zip(closed).filter(|(_, closed)| !**closed).map(|(goods, _)| goods);
+    let costs = open.filter_map(|goods| {
+        let fit = class.requests.times_in(&goods.net);
+        let price = goods.price(&class.wishes).filter(|_| fit > 0)?;
+        Some(ratio(price, f64::from(fit)))
+    });
+    costs.reduce(f64::min)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "prices are far below 2^52 millionths of a dollar")]
+fn ratio(price: MicroDollarsPerHour, worth: f64) -> f64 {
+    // A free machine is still worth less than two: the small constant keeps ties from going to the emptier one.
+    (price.0 as f64 + 1e-3) / worth.max(f64::MIN_POSITIVE)
+}
+
+/// The cheapest set of machines for `count` pods of one shape: least cost, then fewest machines, then the type's name.
+fn exact(market: &Market<'_>, class: &Class, closed: &[bool]) -> Vec<Filling> {
+    let mut kinds: Vec<(usize, u32, MicroDollarsPerHour)> = Vec::new();
+    for (i, goods) in market.types.iter().enumerate().filter(|(i, _)| !closed[*i]) {
+        let fit = class.requests.times_in(&goods.net).min(class.count);
+        if let Some(price) = goods.price(&class.wishes).filter(|_| fit > 0) {
+            kinds.push((i, fit, price));
+        }
+    }
+    let filling = |(i, fit, price): (usize, u32, MicroDollarsPerHour)| Filling {
+        goods: i,
+        price,
+        wishes: class.wishes.clone(),
+        holds: vec![(0, fit)],
+    };
+    let by_ratio = |a: &&(usize, u32, MicroDollarsPerHour), b: &&(usize, u32, MicroDollarsPerHour)| {
+        ratio(a.2, f64::from(a.1)).total_cmp(&ratio(b.2, f64::from(b.1))).then(b.1.cmp(&a.1)).then(a.0.cmp(&b.0))
+    };
+    if class.count > EXACT {
+        return kinds.iter().min_by(by_ratio).map(|kind| vec![filling(*kind)]).unwrap_or_default();
+    }
+    let count = class.count as usize;
+    let mut best: Vec<(i64, u32, usize)> = vec![(0, 0, usize::MAX); count + 1];
+    for n in 1..=count {
+        let options = kinds.iter().enumerate().map(|(k, (_, fit, price))| {
+            let (cost, machines, _) = best[n.saturating_sub(*fit as usize)];
+            (cost.saturating_add(price.0), machines + 1, k)
+        });
+        if let Some(option) = options.min() {
+            best[n] = option;
+        }
+    }
+    let mut fillings: Vec<Filling> = Vec::new();
+    let mut n = count;
+    while n > 0 && best[n].2 < kinds.len() {
+        let kind = kinds[best[n].2];
+        n = n.saturating_sub(kind.1 as usize);
+        fillings.push(filling(kind));
+    }
+    // The largest first, so that the smallest is the one that is not full.
+    fillings.sort_by(|a, b| b.holds[0].1.cmp(&a.holds[0].1).then(a.goods.cmp(&b.goods)));
+    fillings
+}
+
+/// The machine that is cheapest against what its pods would cost alone.
+fn best(market: &Market<'_>, classes: &[Class], alone: &[f64], closed: &[bool]) -> Option<Filling> {
+    let mut best: Option<(f64, u32, Filling)> = None;
+    for (i, goods) in market.types.iter().enumerate().filter(|(i, _)| !closed[*i]) {
+        let Some(filling) = fill(market.pool, goods, i, classes) else { continue };
+        let worth: f64 = filling.holds.iter().map(|(class, count)| alone[*class] * f64::from(*count)).sum();
+        let pods = filling.holds.iter().map(|(_, count)| count).sum();
+        let score = ratio(filling.price, worth);
+        if best.as_ref().is_none_or(|(least, most, _)| score < *least - 1e-12 || (score <= *least + 1e-12 && pods > *most)) {
+            best = Some((score, pods, filling));
+        }
+    }
+    best.map(|(_, _, filling)| filling)
+}
+
+/// Fills one machine: the pods with the largest share of it first.
+fn fill(pool: &Pool, goods: &Goods<'_>, index: usize, classes: &[Class]) -> Option<Filling> {
+    let mut order: Vec<usize> = (0..classes.len()).collect();
+    order.sort_by(|a, b| share(&classes[*b].requests, &goods.net).total_cmp(&share(&classes[*a].requests, &goods.net)).then(a.cmp(b)));
+    let (mut wishes, mut room, mut holds) = (pool.wishes.clone(), goods.net.clone(), Vec::new());
+    let mut price = None;
+    for i in order {
+        let class = &classes[i];
+        let fit = class.requests.times_in(&room).min(class.count);
+        if fit == 0 || wishes.conflict_with(&class.wishes).is_some() {
+            continue;
+        }
+        let both = wishes.and(&class.wishes);
+        if let Some(now) = goods.price(&both) {
+            (wishes, price) = (both, Some(now));
+            room.take(&class.requests, fit);
+            holds.push((i, fit));
+        }
+    }
+    Some(Filling { goods: index, price: price?, wishes, holds })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is only compared with other shares")]
+fn share(requests: &Resources, of: &Resources) -> f64 {
+    let one = |want: i64, have: i64| if want <= 0 { 0.0 } else { want as f64 / (have.max(1)) as f64 };
+    let extended = requests.extended.iter().map(|(name, want)| one(*want, of.get(name)));
+    extended.fold(one(requests.cpu.0, of.cpu.0).max(one(requests.memory.0, of.memory.0)), f64::max)
+}
+
+/// How many machines of this filling can be bought before one of its classes runs short; at least one.
+fn copies(filling: &Filling, classes: &[Class]) -> u32 {
+    match &filling.holds[..] {
+        [(class, fit)] if classes[*class].count <= EXACT => u32::from(*fit > 0 && classes[*class].count > 0),
+        holds => holds.iter().map(|(class, fit)| classes[*class].count / fit).min().unwrap_or(1).max(1),
+    }
+}
+
+/// The claim for one machine: every type that would hold the same pods, cheapest first.
+fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Purchase {
+    let pool = market.pool;
+    let chosen = &market.types[filling.goods];
+    let (mut holds, mut pods) = (Vec::new(), Resources::default());
+    for (i, fit) in &filling.holds {
+        let count = (*fit).min(classes[*i].count);
+        classes[*i].count -= count;
+        pods.add(&classes[*i].requests, count);
+        holds.push((classes[*i].shape, count));
+    }
+    let mut types: Vec<(MicroDollarsPerHour, &Goods<'_>)> = market
+        .types
+        .iter()
+        .filter(|goods| pods.fits(&goods.net))
+        .filter_map(|goods| Some((goods.price(&filling.wishes)?, goods)))
+        .collect();
+    types.sort_by(|a, b| (a.0, &a.1.kind.name).cmp(&(b.0, &b.1.kind.name)));
+    types.truncate(MOST_TYPES);
+    let first = types.first().map_or(chosen, |(_, goods)| goods);
+    let mut requests = first.kind.allocatable.clone();
+    requests.take(&first.net, 1);
+    requests.add(&pods, 1);
+    let names: Vec<Name> = types.iter().map(|(_, goods)| goods.kind.name.clone()).collect();
+    let mut wishes = filling.wishes.clone();
+    if let Ok(listed) = Requirement::new(super::requirement::Operator::In, names.iter().cloned()) {
+        wishes.add(INSTANCE_TYPE.into(), &listed);
+    }
+    let spec = ClaimSpec {
+        pool: pool.name.clone(),
+        class: pool.class.clone(),
+        wishes,
+        types: names,
+        requests,
+        promise: first.kind.allocatable.clone(),
+        price: types.first().map_or(filling.price, |(price, _)| *price),
+        labels: pool.labels.clone(),
+        annotations: pool.annotations.clone(),
+        taints: pool.taints.clone(),
+        startup_taints: pool.startup_taints.clone(),
+        expire_after: pool.expire_after,
+        termination_grace_period: pool.termination_grace_period,
+        hash: pool.hash.clone(),
+    };
+    Purchase { spec, holds }
+}
+
+/// Why none of the pool's machines was bought for the class.
+fn why_not(market: &Market<'_>, class: &Class, used: &(Resources, u32), closed: &[bool]) -> NoNode {
+    let pool = market.pool.name.clone();
+    let fits = |goods: &Goods<'_>| class.requests.fits(&goods.net) && goods.price(&class.wishes).is_some();
+    if let Some((goods, _)) = market.types.iter().zip(closed).find(|(goods, closed)| **closed && fits(goods)) {
+        let resource = market.pool.limits.exceeded_by(&used.0, used.1, &goods.kind.capacity).unwrap_or_default();
+        return NoNode::Limit { pool, resource };
+    }
+    let out: Vec<Timestamp> = market
+        .out
+        .iter()
+        .filter(|(kind, _)| class.requests.fits(&kind.allocatable) && class.wishes.conflict_with(&kind.labels).is_none())
+        .map(|(_, until)| *until)
+        .collect();
+    match out.iter().min() {
+        Some(until) => NoNode::OutOfStock { pool, types: out.len(), until: *until },
+        None => NoNode::NothingFits { pool, types: market.types.len() + market.out.len() },
+    }
+}

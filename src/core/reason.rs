@@ -1,0 +1,128 @@
+//! Why something was decided, or was not: typed values that print. Status, events, metrics, `explain` and the dashboard are renderings of these.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::Name;
+use crate::nodes::shape::Beyond;
+use crate::units::{MetricMilli, Replicas};
+use crate::{Span, Timestamp};
+
+/// A reason in the workload layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the sentence that each prints is its documentation")]
+pub enum ScaleReason {
+    Metric { trigger: Name, value: MetricMilli, target: MetricMilli, wants: Replicas },
+    Active { triggers: Vec<Name> },
+    Inactive,
+    WithinTolerance,
+    AtMaximum { wanted: Replicas, max: Replicas },
+    AtMinimum { min: Replicas },
+    RateLimited { wanted: Replicas, allowed: Replicas },
+    Stabilized { wanted: Replicas, held: Replicas },
+    Cooldown { until: Timestamp },
+    InFlight { messages: u64 },
+    ReadFailed { trigger: Name, error: String },
+    Unread,
+    HeldByFailure,
+    Fallback { replicas: Replicas },
+    Paused,
+    PausedAt { replicas: Replicas },
+    ScaleInPaused,
+    ScaleOutPaused,
+    Forced,
+}
+
+impl fmt::Display for ScaleReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metric { trigger, value, target, wants } => {
+                write!(f, "trigger {trigger} reads {value} against a target of {target}: {wants} replicas")
+            }
+            Self::Active { triggers } => write!(f, "active by {}", triggers.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")),
+            Self::Inactive => f.write_str("no trigger is active"),
+            Self::WithinTolerance => f.write_str("the metric is within the tolerance of its target"),
+            Self::AtMaximum { wanted, max } => write!(f, "{wanted} replicas wanted, and maxReplicaCount is {max}"),
+            Self::AtMinimum { min } => write!(f, "held at the minimum of {min}"),
+            Self::RateLimited { wanted, allowed } => write!(f, "{wanted} replicas wanted; the scaling policy allows {allowed} for now"),
+            Self::Stabilized { wanted, held } => write!(f, "{wanted} replicas wanted; the stabilization window holds {held}"),
+            Self::Cooldown { until } => write!(f, "idle, and the cooldown lasts until {until:.0}"),
+            Self::InFlight { messages } => write!(f, "workers still hold {messages} unfinished messages"),
+            Self::ReadFailed { trigger, error } => write!(f, "trigger {trigger} could not be read: {error}"),
+            Self::Unread => f.write_str("no trigger has been read yet"),
+            Self::HeldByFailure => f.write_str("nothing is scaled in while a trigger cannot be read"),
+            Self::Fallback { replicas } => write!(f, "fallback asks for {replicas} replicas"),
+            Self::Paused => f.write_str("paused by annotation"),
+            Self::PausedAt { replicas } => write!(f, "paused by annotation at {replicas} replicas"),
+            Self::ScaleInPaused => f.write_str("scale-in is paused by annotation"),
+            Self::ScaleOutPaused => f.write_str("scale-out is paused by annotation"),
+            Self::Forced => f.write_str("activated by annotation"),
+        }
+    }
+}
+
+/// Why pods that are wanted are not counted on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the sentence that each prints is its documentation")]
+pub enum IntentReason {
+    Quota { quota: Name, room: u32, wanted: u32 },
+    NoPodCame { after: Span, missing: u32 },
+    Failure { message: String },
+    Refused { message: String },
+    TemplateUnknown,
+}
+
+impl fmt::Display for IntentReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quota { quota, room, wanted } => {
+                write!(
+                    f,
+                    "{wanted} more pods are wanted and ResourceQuota {quota} leaves room for {room}; no node is started for the rest: raise the quota or lower maxReplicaCount"
+                )
+            }
+            Self::NoPodCame { after, missing } => {
+                write!(
+                    f,
+                    "{missing} pods are missing and none has appeared for {} s; no node is started for them: look at the events of the ReplicaSet",
+                    after.as_secs()
+                )
+            }
+            Self::Failure { message } => write!(f, "its controller cannot create pods: {message}"),
+            Self::Refused { message } => write!(f, "a pod of its template would be refused: {message}"),
+            Self::TemplateUnknown => f.write_str("it is not known yet what its pods look like"),
+        }
+    }
+}
+
+/// Why a pod gets no node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the sentence that each prints is its documentation")]
+pub enum NoNode {
+    NoPools,
+    Beyond { what: Beyond },
+    PoolUnusable { pool: Name, why: String },
+    Taint { pool: Name, key: Name },
+    Label { pool: Name, key: Name },
+    NothingFits { pool: Name, types: usize },
+    OutOfStock { pool: Name, types: usize, until: Timestamp },
+    Limit { pool: Name, resource: Name },
+    EffortSpent,
+}
+
+impl fmt::Display for NoNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPools => f.write_str("there is no NodePool"),
+            Self::Beyond { what } => write!(f, "it has {what}, which is not planned for yet"),
+            Self::PoolUnusable { pool, why } => write!(f, "pool {pool} cannot be used: {why}"),
+            Self::Taint { pool, key } => write!(f, "pool {pool} is excluded by its taint {key}"),
+            Self::Label { pool, key } => write!(f, "pool {pool} is excluded by the label {key}"),
+            Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
+            Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
+            Self::Limit { pool, resource } => write!(f, "pool {pool} has reached its limit of {resource}"),
+            Self::EffortSpent => f.write_str("the planner's effort for this turn was spent; the next turn goes on"),
+        }
+    }
+}
