@@ -1,1 +1,61 @@
-//! See ARCHITECTURE.md.
+//! Brokers that know how much work waits, one file each, and the poller that asks them.
+//!
+//! Texts of a trigger become a typed [`Trigger`] once, with [`parse`]; a [`Poller`] asks the triggers' brokers on time and sends readings. A scaler itself
+//! knows only how to reach its broker and how to ask: its target, its activation value, its metric's name, caching, retries and schedules are not its own.
+//!
+//! Adding a kind is one file with a `KIND` in it and one line in [`KINDS`].
+
+#![cfg_attr(test, allow(clippy::panic, reason = "a test that fails panics"))]
+
+use std::collections::BTreeMap;
+
+mod backoff;
+mod broker;
+mod error;
+mod field;
+mod kind;
+mod link;
+mod name;
+mod oauth2;
+mod parameter;
+mod poller;
+mod rabbitmq;
+mod secret;
+mod tls;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod polling;
+
+pub use broker::{Endpoint, Query};
+pub use error::Error;
+pub use kind::{Kind, TargetKey, Trigger};
+pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
+pub use poller::{Options, Polled, Poller, TriggerId};
+pub use secret::Secret;
+
+/// Every kind of scaler, by name.
+pub static KINDS: &[&Kind] = &[&rabbitmq::KIND];
+
+/// The kind of this name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// Makes a typed trigger of its texts, or says everything that is wrong with them.
+///
+/// # Errors
+/// All problems at once, each with the field, what is wrong and what to do. None of them repeats a secret.
+pub fn parse(name: &str, metadata: &BTreeMap<String, String>, auth: &AuthParams, env: &ResolvedEnv) -> Result<Trigger, Vec<Problem>> {
+    let Some(kind) = kind(name) else {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        return Err(vec![Problem {
+            field: "type".to_owned(),
+            what: format!("no scaler found for type: {name:?}"),
+            remedy: format!("use one of {}", known.join(", ")),
+        }]);
+    };
+    kind.parse(metadata, auth, env)
+}

@@ -1,1 +1,23 @@
-//! See ARCHITECTURE.md.
+//! KEDA's, Karpenter's and our objects as Rust types, and what goes with them: names of labels and annotations, quantities, durations, conditions, the drift
+//! hash, what the peers' admission checks refuse. The CRDs are generated from these types.
+//!
+//! No client, no clock, no panic: what cannot be understood is kept as text and reported by `validate`, so that one odd object never hides the others.
+
+pub mod conditions;
+pub mod crds;
+pub mod duration;
+pub mod hash;
+pub mod karpenter;
+pub mod keda;
+pub mod labels;
+pub mod lenient;
+pub mod quantity;
+mod schema;
+pub mod typed;
+pub mod validate;
+
+pub use lenient::Lenient;
+pub use validate::Problem;
+
+/// The decider's types.
+pub use springtide_core as core;

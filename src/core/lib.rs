@@ -3,6 +3,7 @@
 //! Functions of plain data. Nothing in this crate knows a clock, a network, Kubernetes, a thread, a log or the environment: time and chance arrive as
 //! arguments, and what was decided leaves as values that print. The same functions serve the daemon, the simulator, `springtide plan` and the tests.
 
+pub mod check;
 pub mod name;
 pub mod nodes;
 pub mod plan;

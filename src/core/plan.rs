@@ -194,6 +194,8 @@ pub enum Why {
     Expired,
     /// Its pool is gone.
     PoolGone,
+    /// The cloud has taken its machine away, or it has failed.
+    MachineEnded,
     /// Its node was deleted by another hand.
     NodeDeleted,
 }
@@ -209,6 +211,7 @@ impl fmt::Display for Why {
             Self::OutOfStock => "every offering of it is out of stock",
             Self::Expired => "it has reached the age at which its pool replaces nodes",
             Self::PoolGone => "its NodePool was deleted",
+            Self::MachineEnded => "its machine is no more",
             Self::NodeDeleted => "its node was deleted",
         })
     }
@@ -241,6 +244,56 @@ impl Action {
             Self::Terminate { claim, .. } => format!("claim {claim} terminate"),
             Self::ReleaseClaim { claim, .. } => format!("claim {claim} release"),
         })
+    }
+}
+
+impl Action {
+    /// What kind of action it is, for counting.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Scale { .. } => "scale",
+            Self::Probe { .. } => "probe",
+            Self::CreateClaim { .. } => "create_claim",
+            Self::Launch { .. } => "launch",
+            Self::RecordLaunch { .. } => "record_launch",
+            Self::Register { .. } => "register",
+            Self::RecordRegistration { .. } => "record_registration",
+            Self::Initialize { .. } => "initialize",
+            Self::RecordInitialization { .. } => "record_initialization",
+            Self::Cordon { .. } => "cordon",
+            Self::Uncordon { .. } => "uncordon",
+            Self::Inspect { .. } => "inspect",
+            Self::DeleteClaim { .. } => "delete_claim",
+            Self::Evict { .. } => "evict",
+            Self::Terminate { .. } => "terminate",
+            Self::RemoveNode { .. } => "remove_node",
+            Self::ReleaseClaim { .. } => "release_claim",
+        }
+    }
+
+    /// The claim that it concerns, where it names one.
+    #[must_use]
+    pub const fn claim(&self) -> Option<&Name> {
+        match self {
+            Self::CreateClaim { name: claim, .. }
+            | Self::Launch { claim, .. }
+            | Self::RecordLaunch { claim, .. }
+            | Self::Register { claim, .. }
+            | Self::RecordRegistration { claim, .. }
+            | Self::Initialize { claim, .. }
+            | Self::RecordInitialization { claim }
+            | Self::DeleteClaim { claim, .. }
+            | Self::Terminate { claim, .. }
+            | Self::ReleaseClaim { claim, .. } => Some(claim),
+            Self::Scale { .. }
+            | Self::Probe { .. }
+            | Self::Cordon { .. }
+            | Self::Uncordon { .. }
+            | Self::Inspect { .. }
+            | Self::Evict { .. }
+            | Self::RemoveNode { .. } => None,
+        }
     }
 }
 

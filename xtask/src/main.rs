@@ -1,2 +1,59 @@
-//! cargo xtask.
-fn main() {}
+//! The project's own commands. `cargo xtask --help` lists them; each is a file here.
+//!
+//! It depends on none of the workspace's crates, so that it starts in seconds on a fresh clone and runs while they do not compile.
+
+mod check;
+mod setup;
+mod shell;
+mod test;
+mod testbed;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install and build what tests need and this machine lacks
+    Setup,
+    /// Start, stop and list control planes with RabbitMQ, to try something by hand
+    Testbed(testbed::Arguments),
+    /// Run every suite; the last line says how many passed and failed
+    Test,
+    /// Look at the code without running it: format, lints, dependencies
+    Check,
+}
+
+/// What a command found. An error is another thing: it could not do its work.
+enum Outcome {
+    Good,
+    Problems,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Problems) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<Outcome> {
+    match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        Command::Testbed(arguments) => testbed::run(&arguments),
+        Command::Test => test::run(),
+        Command::Check => check::run(),
+    }
+}

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use super::claim::Claim;
 use super::cluster::{Cluster, Node};
+use super::launch::{INITIALIZED, REGISTERED};
 use super::pool::Pool;
 use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
 use super::shape::{Shape, ShapeId};
 use super::taint::{Taint, in_the_way, is_ephemeral};
-use super::well_known;
+use super::{DISRUPTED, well_known};
 use crate::name::Name;
 use crate::plan::Placement;
 
@@ -42,7 +43,8 @@ impl Bin<'_> {
     }
 }
 
-/// Every node and claim that new pods may go to: initialized nodes first, then those that start, then claims; by name within each.
+/// Every node and claim that new pods may go to: initialized nodes first, then those that start, then claims, and nodes that were to go at last, which are
+/// still cheaper than new ones; by name within each.
 #[must_use]
 pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
     let claim_of: BTreeMap<&Name, (&Name, &Claim)> =
@@ -51,26 +53,20 @@ pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
         let claim = claim_of.get(name).map(|(_, claim)| *claim);
         node_bin(cluster, name, node, claim)
     });
-    let claims = cluster.claims.iter().filter(|(_, claim)| claim.deleting_since.is_none() && cluster.node_of(claim).is_none()).map(
-        |(name, claim)| {
-            let mut free = claim.offers().clone();
-            free.take(&daemons_on(cluster, &Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes), &claim.spec.taints), 1);
-            Bin {
-                name,
-                free,
-                labels: Is::Claim(Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes)),
-                taints: claim.spec.taints.iter().collect(),
-                rank: 2,
-            }
-        },
-    );
+    // A claim whose node has registered and is gone, or whose machine has ended, will hold no pod any more.
+    let to_come = |claim: &Claim| claim.deleting_since.is_none() && claim.progress.registered.is_none() && !claim.ended;
+    let claims = cluster.claims.iter().filter(|(_, claim)| to_come(claim) && cluster.node_of(claim).is_none()).map(|(name, claim)| {
+        let mut free = claim.offers().clone();
+        free.take(&daemons_of(cluster, claim), 1);
+        Bin { name, free, labels: Is::Claim(will_be(claim)), taints: claim.spec.taints.iter().collect(), rank: 2 }
+    });
     let mut all: Vec<Bin<'_>> = nodes.chain(claims).collect();
     all.sort_by(|a, b| (a.rank, a.name).cmp(&(b.rank, b.name)));
     all
 }
 
 fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Option<&'a Claim>) -> Option<Bin<'a>> {
-    if claim.is_some_and(|claim| claim.deleting_since.is_some()) {
+    if claim.is_some_and(|claim| claim.deleting_since.is_some() || claim.ended) {
         return None;
     }
     let starting = claim.filter(|claim| claim.progress.initialized.is_none());
@@ -80,26 +76,42 @@ fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Opt
     }
     let offered = starting.map_or(&node.allocatable, |claim| claim.offers());
     let startup: &[Taint] = starting.map_or(&[], |claim| &claim.spec.startup_taints);
-    let taints = node.taints.iter().filter(|taint| starting.is_none() || !(is_ephemeral(taint) || startup.contains(taint))).collect();
+    let lasts = |taint: &&Taint| starting.is_none() || !(is_ephemeral(taint) || startup.contains(taint));
+    // The taint of a node that is to go is ours to take away as long as its claim is not being deleted.
+    let reprieve = claim.is_some() && node.taints.iter().any(|taint| taint.key == DISRUPTED);
+    let taints: Vec<&Taint> = node.taints.iter().filter(lasts).filter(|taint| !(reprieve && taint.key == DISRUPTED)).collect();
     let nothing = Resources::default();
     let load = cluster.load(name);
     let (used, by_daemons) = load.map_or((&nothing, &nothing), |load| (&load.used, &load.used_by_daemons));
-    let mut to_come = daemons_on(cluster, &Requirements::from_labels(&node.labels), &node.taints);
+    let mut to_come = daemons_on(cluster, &Requirements::from_labels(&node.labels), taints.iter().copied());
     to_come.take(by_daemons, 1);
     let mut free = offered.clone();
     free.take(used, 1);
     free.take(&to_come.max(&nothing), 1);
-    Some(Bin { name, free, labels: Is::Node(&node.labels), taints, rank: u8::from(starting.is_some()) })
+    let rank = if reprieve { 3 } else { u8::from(starting.is_some()) };
+    Some(Bin { name, free, labels: Is::Node(&node.labels), taints, rank })
+}
+
+/// What a claim's node will be, as far as it is known.
+fn will_be(claim: &Claim) -> Requirements {
+    Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes)
+}
+
+/// What DaemonSets will ask for on a claim's node, as far as it is known what that will be.
+#[must_use]
+pub fn daemons_of(cluster: &Cluster, claim: &Claim) -> Resources {
+    daemons_on(cluster, &will_be(claim), &claim.spec.taints)
 }
 
 /// What DaemonSets will ask for on a node with these labels and taints.
 #[must_use]
-pub fn daemons_on(cluster: &Cluster, will_be: &Requirements, taints: &[Taint]) -> Resources {
+pub fn daemons_on<'a>(cluster: &Cluster, will_be: &Requirements, taints: impl IntoIterator<Item = &'a Taint> + Clone) -> Resources {
     let mut sum = Resources::default();
+    // Each node registers and initializes before its pods come, and some DaemonSets wait for just that.
+    let given = |key: &str| well_known(key) || key == REGISTERED || key == INITIALIZED;
     for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
-        let lasting = taints.iter().filter(|taint| !is_ephemeral(taint));
-        if in_the_way(lasting, &shape.tolerations).is_none()
-            && shape.wishes.iter().any(|wishes| will_be.refuses(wishes, &well_known).is_none())
+        let lasting = taints.clone().into_iter().filter(|taint| !is_ephemeral(taint));
+        if in_the_way(lasting, &shape.tolerations).is_none() && shape.wishes.iter().any(|wishes| will_be.refuses(wishes, &given).is_none())
         {
             sum.add(&shape.requests, 1);
         }

@@ -6,6 +6,7 @@ use super::offer::{CapacityType, ClassRef};
 use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
 use super::taint::Taint;
+use super::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE, well_known};
 use crate::name::Name;
 use crate::units::MicroDollarsPerHour;
 use crate::{Span, Timestamp};
@@ -50,7 +51,8 @@ pub struct ClaimSpec {
     pub types: Vec<Name>,
     /// What has to fit on it, DaemonSets included.
     pub requests: Resources,
-    /// What it will offer to pods, at the least: of the first type in the list, until the machine is known.
+    /// What it will offer to pods, at the least, whichever of the types is bought. DaemonSets' share, as far as labels and wishes tell it, is still to be
+    /// taken off. Empty where only the API server's object is known.
     pub promise: Resources,
     /// What its first choice costs.
     pub price: MicroDollarsPerHour,
@@ -124,7 +126,9 @@ impl Claim {
     /// What it offers to pods until its node speaks for itself.
     #[must_use]
     pub fn offers(&self) -> &Resources {
-        self.machine.as_ref().map_or(&self.spec.promise, |machine| &machine.allocatable)
+        // A claim that was read back from the API server has lost its promise; what has to fit on it is there at the least.
+        let promise = if self.spec.promise == Resources::default() { &self.spec.requests } else { &self.spec.promise };
+        self.machine.as_ref().map_or(promise, |machine| &machine.allocatable)
     }
 
     /// What it costs an hour.
@@ -138,11 +142,19 @@ impl Claim {
     pub fn labels(&self) -> Labels {
         let mut labels = self.spec.labels.clone();
         for (key, wish) in &self.spec.wishes.0 {
-            if let Some(values) = wish.listed().filter(|values| values.len() == 1) {
-                labels.extend(values.iter().map(|value| (key.clone(), value.clone())));
+            // Of a label of the pool's own with several values the node gets one, as in Karpenter; a machine's label is known with the machine.
+            let settled = |count: usize| count == 1 || self.machine.is_some() && !well_known(key);
+            if let Some(value) = wish.listed().filter(|values| settled(values.len())).and_then(|values| values.first()) {
+                labels.insert(key.clone(), value.clone());
             }
         }
+        if !self.spec.pool.is_empty() {
+            labels.insert(NODE_POOL.into(), self.spec.pool.clone());
+        }
         if let Some(machine) = &self.machine {
+            labels.insert(INSTANCE_TYPE.into(), machine.instance_type.clone());
+            labels.insert(ZONE.into(), machine.zone.clone());
+            labels.insert(CAPACITY_TYPE.into(), machine.capacity_type.label().into());
             labels.extend(machine.labels.clone());
         }
         labels
@@ -155,8 +167,11 @@ impl Claim {
             if self.machine.is_none() {
                 self.machine.clone_from(&known.machine);
             }
-            if self.spec.promise == Resources::default() {
+            // An object tells what has to fit; what the first choice offers beyond that is known to whoever planned it.
+            if !known.spec.promise.fits(&self.spec.promise) {
                 self.spec.promise.clone_from(&known.spec.promise);
+            }
+            if self.spec.price.0 == 0 {
                 self.spec.price = known.spec.price;
             }
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claim::Claim;
 use super::offer::ClassRef;
+pub use super::pod::{Pod, PodPhase, PodRole};
 use super::pool::Pool;
 use super::requirement::Labels;
 use super::resources::Resources;
@@ -15,73 +16,6 @@ use super::taint::Taint;
 use super::workload::{Quota, ReplicaSet, Template, Workload, WorkloadKey};
 use crate::Timestamp;
 use crate::name::{Key, Name};
-
-/// A pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pod {
-    /// Its UID.
-    pub uid: Name,
-    /// Its resource version.
-    pub version: u64,
-    /// How it schedules.
-    pub shape: ShapeId,
-    /// The node that it is bound to.
-    pub node: Option<Name>,
-    /// UID of the object that controls it.
-    pub controller: Option<Name>,
-    /// What kind of pod it is to the planner.
-    pub role: PodRole,
-    /// How far it has come.
-    pub phase: PodPhase,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Whether scheduling gates hold it back.
-    pub gated: bool,
-    /// When it was created.
-    pub created: Timestamp,
-}
-
-/// What a pod is to the planner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PodRole {
-    /// It does work, and has to be placed.
-    Work,
-    /// A DaemonSet's: it comes with each node.
-    Daemon,
-    /// The node's own (a mirror pod).
-    Static,
-}
-
-/// How far a pod has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "Kubernetes' phases; ended is Succeeded or Failed")]
-pub enum PodPhase {
-    Pending,
-    Running,
-    Ended,
-}
-
-impl Pod {
-    /// Whether it holds room on its node or will need some.
-    #[must_use]
-    pub const fn is_alive(&self) -> bool {
-        !matches!(self.phase, PodPhase::Ended)
-    }
-
-    /// Whether it counts as a replica: alive and not on its way out.
-    #[must_use]
-    pub const fn counts(&self) -> bool {
-        self.is_alive() && !self.deleting
-    }
-
-    /// Whether it waits for a node.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        self.counts() && self.node.is_none() && !self.gated && self.role == PodRole::Work && self.phase == PodPhase::Pending
-    }
-}
 
 /// A node, ours or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +106,14 @@ impl Cluster {
         if self.pods.get(&key).is_some_and(|known| known.uid == pod.uid && known.version > pod.version) {
             return false;
         }
+        // News of a pod that stays where it is says nothing about how long its node has been quiet.
+        let stays = self.pods.get(&key).filter(|known| known.occupies() == pod.occupies()).and_then(|known| known.node.clone());
+        let quiet_since = stays.as_ref().and_then(|node| self.loads.get(node)).and_then(|load| load.changed);
         self.forget_pod(now, &key);
         self.remember_pod(now, &key, &pod);
+        if let Some(load) = stays.and_then(|node| self.loads.get_mut(&node)) {
+            load.changed = quiet_since;
+        }
         self.pods.insert(key, pod);
         true
     }
@@ -265,6 +205,12 @@ impl Cluster {
                 load.changed = Some(now);
             }
         }
+        // A node that went before its pods leaves nothing behind once they are gone too.
+        if let Some(node) = pod.node.as_ref().filter(|node| !self.nodes.contains_key(*node))
+            && self.loads.get(node).is_some_and(|load| load.pods.is_empty())
+        {
+            self.loads.remove(node);
+        }
     }
 
     /// Takes in a node as it is now. Returns false where a newer one is known already.
@@ -272,6 +218,7 @@ impl Cluster {
         if self.nodes.get(&name).is_some_and(|known| known.uid == node.uid && known.version > node.version) {
             return false;
         }
+        self.forget_provider(&name);
         if !node.provider_id.is_empty() {
             self.by_provider.insert(node.provider_id.clone(), name.clone());
         }
@@ -282,12 +229,20 @@ impl Cluster {
     /// Forgets a node; what still claims to run on it is kept until its pods go.
     pub fn delete_node(&mut self, name: &str, uid: Option<&str>) {
         if uid.is_none_or(|uid| self.nodes.get(name).is_some_and(|node| node.uid == uid)) {
-            if let Some(node) = self.nodes.remove(name) {
-                self.by_provider.remove(&node.provider_id);
-            }
+            self.forget_provider(name);
+            self.nodes.remove(name);
             if self.loads.get(name).is_some_and(|load| load.pods.is_empty()) {
                 self.loads.remove(name);
             }
+        }
+    }
+
+    /// Forgets which machine this node stands for, unless another node stands for it by now.
+    fn forget_provider(&mut self, name: &str) {
+        if let Some(known) = self.nodes.get(name)
+            && self.by_provider.get(&known.provider_id).is_some_and(|node| node == name)
+        {
+            self.by_provider.remove(&known.provider_id);
         }
     }
 
@@ -391,3 +346,7 @@ impl Cluster {
         named.or_else(|| self.nodes.get_key_value(self.by_provider.get(claim.provider_id.as_ref()?)?))
     }
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -9,8 +9,9 @@ use super::claim::Claim;
 use super::cluster::Cluster;
 use super::intent::{Track, intents};
 use super::launch;
+use super::market::{admit, market};
 use super::offer::{Offers, StockOuts};
-use super::pack::{Class, Purchase, admit, market, pack};
+use super::pack::{Class, Purchase, pack};
 use super::pool::Pool;
 use super::resources::Resources;
 use super::retire::{Retiring, dismantle, empties};
@@ -29,6 +30,9 @@ pub struct Memory {
     pub stock: StockOuts,
     /// Nodes that we keep new pods off because they are to go.
     pub retiring: BTreeMap<Name, Retiring>,
+    /// Nodes without work, and since when we have seen them so. Never kept over a restart: what ran on them in between is not known.
+    #[serde(skip)]
+    pub quiet: BTreeMap<Name, Timestamp>,
     /// How the pods of each workload come along.
     #[serde(skip)]
     pub tracks: BTreeMap<WorkloadKey, Track>,
@@ -58,18 +62,21 @@ pub fn decide(
     let missing = place(cluster, &waiting, &mut plan);
     let bought = buy(now, cluster, offers, &memory.stock, missing, effort, &mut plan);
     announce(now, cluster, bought, &mut plan);
+    // Each claim has at most one step in a turn: one that starts or ends is not looked at for emptiness.
+    let mut busy = BTreeSet::new();
     for (name, claim) in &cluster.claims {
         if claim.deleting_since.is_some() {
             dismantle(now, cluster, name, claim, &mut plan);
         } else {
             let (action, again) = launch::step(now, cluster, offers, &memory.stock, name, claim);
+            busy.extend(action.is_some().then_some(name));
             plan.actions.extend(action);
             plan.look_again = [plan.look_again, again.filter(|again| *again > now)].into_iter().flatten().min();
         }
     }
     let placements = std::mem::take(&mut plan.placements);
     let needed: BTreeSet<&Name> = placements.iter().map(|placement| &placement.on).collect();
-    empties(now, cluster, &needed, &mut memory.retiring, &mut plan);
+    empties(now, cluster, &needed, &busy, &mut memory, &mut plan);
     plan.placements = placements;
     (plan, memory)
 }
@@ -117,7 +124,7 @@ fn buy(
     let mut bought = Vec::new();
     for pool in pools {
         let mut classes = Vec::new();
-        missing.retain_mut(|(shape, count, reasons)| match admit(cluster, pool, *shape) {
+        missing.retain_mut(|(shape, count, reasons)| match admit(cluster, offers, pool, *shape) {
             Ok(wishes) => {
                 let requests = cluster.shapes.get(*shape).requests.clone();
                 classes.push((Class { shape: *shape, requests, wishes, count: *count }, std::mem::take(reasons)));
@@ -150,13 +157,15 @@ fn buy(
     bought
 }
 
-/// What the pool's machines have together, and how many they are; those on their way included.
+/// What the pool's machines have together, and how many they are; those on their way included, at the largest of the types that they may become.
 fn owned(cluster: &Cluster, offers: &Offers, pool: &Pool) -> (Resources, u32) {
     let (mut sum, mut count) = (Resources::default(), 0);
     for claim in cluster.claims.values().filter(|claim| claim.spec.pool == pool.name && !claim.ended) {
-        let planned = || claim.spec.types.first().and_then(|name| offers.find(&claim.spec.class, name)).map(|kind| &kind.capacity);
-        if let Some(capacity) = claim.machine.as_ref().map(|machine| &machine.capacity).or_else(planned) {
-            sum.add(capacity, 1);
+        if let Some(machine) = &claim.machine {
+            sum.add(&machine.capacity, 1);
+        } else {
+            let kinds = claim.spec.types.iter().filter_map(|name| offers.find(&claim.spec.class, name));
+            sum.add(&kinds.fold(Resources::default(), |most, kind| most.max(&kind.capacity)), 1);
         }
         count += 1;
     }
@@ -220,3 +229,7 @@ pub fn as_planned(plan: &Plan, cluster: &Cluster, now: Timestamp) -> Vec<(Name, 
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -4,13 +4,15 @@
 //! Wanted minus counted, and never more than can come: a quota that leaves no room, a refused dry run or a controller that makes no pods ends the intent,
 //! with a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::cluster::Cluster;
+use super::resources::Resources;
 use super::shape::ShapeId;
 use super::workload::{Template, Workload, WorkloadKey};
+use crate::name::Name;
 use crate::plan::Action;
 use crate::reason::IntentReason;
 use crate::units::Replicas;
@@ -35,6 +37,7 @@ pub struct Intent {
 pub struct Track {
     wanted: Replicas,
     counted: u32,
+    landed: bool,
     moved: Timestamp,
 }
 
@@ -60,19 +63,24 @@ pub fn intents(
     tracks: &mut BTreeMap<WorkloadKey, Track>,
 ) -> Intents {
     let mut found = Intents::default();
+    let (mut granted, mut asked) = (BTreeMap::<Name, Resources>::new(), BTreeSet::new());
     tracks.retain(|key, _| wanted.contains_key(key));
     for (key, want) in wanted {
         let Some(workload) = cluster.workloads.get(key) else { continue };
         if !cluster.templates.contains_key(&workload.template) {
-            // Asked for in advance, so that the first burst does not wait for the answer.
-            found.probes.push(Action::Probe { workload: key.clone(), template: workload.template.clone() });
+            // Asked for in advance, so that the first burst does not wait for the answer; once, where several workloads share a template.
+            if asked.insert(&workload.template) {
+                found.probes.push(Action::Probe { workload: key.clone(), template: workload.template.clone() });
+            }
         }
         let counted = cluster.counts_of(workload).alive;
         let missing = want.0.saturating_sub(counted);
         let landed = workload.replicas >= *want && workload.writing.is_none();
-        let track = tracks.entry(key.clone()).or_insert(Track { wanted: *want, counted, moved: now });
-        if missing == 0 || !landed || track.wanted != *want || track.counted != counted {
-            *track = Track { wanted: *want, counted, moved: now };
+        let fresh = Track { wanted: *want, counted, landed, moved: now };
+        let track = tracks.entry(key.clone()).or_insert_with(|| fresh.clone());
+        // Patience begins when the replicas are seen to be written, and anew with each pod that comes or goes.
+        if missing == 0 || !landed || !track.landed || track.wanted != *want || track.counted != counted {
+            *track = fresh;
         }
         if missing == 0 {
             continue;
@@ -97,9 +105,11 @@ pub fn intents(
             let end = track.moved.checked_add(PATIENCE).ok();
             found.look_again = [found.look_again, end].into_iter().flatten().min();
         }
-        let count = within_quotas(cluster, key, workload, shape, missing, &mut found);
-        let count = if workload.one_by_one { count.min(1) } else { count };
+        let granted = granted.entry(key.key.namespace.clone()).or_default();
+        let missing = if workload.one_by_one { missing.min(1) } else { missing };
+        let count = within_quotas(cluster, key, workload, shape, missing, granted, &mut found);
         if count > 0 {
+            granted.add(&cluster.shapes.get(shape).requests, count);
             found.intents.push(Intent { workload: key.clone(), shape, count });
         }
     }
@@ -118,16 +128,26 @@ fn shape_of(cluster: &Cluster, workload: &Workload) -> Result<ShapeId, IntentRea
     }
 }
 
-fn within_quotas(cluster: &Cluster, key: &WorkloadKey, workload: &Workload, shape: ShapeId, missing: u32, found: &mut Intents) -> u32 {
-    let nothing = super::resources::Resources::default();
+/// How many of the missing pods the namespace's quotas leave room for, beside those that were `granted` to other workloads of it.
+fn within_quotas(
+    cluster: &Cluster,
+    key: &WorkloadKey,
+    workload: &Workload,
+    shape: ShapeId,
+    missing: u32,
+    granted: &Resources,
+    found: &mut Intents,
+) -> u32 {
+    let nothing = Resources::default();
     let requests = &cluster.shapes.get(shape).requests;
     let limits = match cluster.templates.get(&workload.template) {
         Some(Template::Pod { limits, .. }) => limits,
         _ => &nothing,
     };
-    let existing = cluster.used_in(&key.key.namespace).unwrap_or(&nothing);
+    let mut existing = cluster.used_in(&key.key.namespace).unwrap_or(&nothing).clone();
+    existing.add(granted, 1);
     let quotas = cluster.quotas.iter().filter(|(name, _)| name.namespace == key.key.namespace);
-    let Some((quota, room)) = quotas.map(|(name, quota)| (name, quota.room_for(requests, limits, existing))).min_by_key(|(_, room)| *room)
+    let Some((quota, room)) = quotas.map(|(name, quota)| (name, quota.room_for(requests, limits, &existing))).min_by_key(|(_, room)| *room)
     else {
         return missing;
     };
@@ -136,3 +156,7 @@ fn within_quotas(cluster: &Cluster, key: &WorkloadKey, workload: &Workload, shap
     }
     missing.min(room)
 }
+
+#[cfg(test)]
+#[path = "intent_tests.rs"]
+mod tests;

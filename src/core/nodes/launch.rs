@@ -37,6 +37,9 @@ pub fn step(
         return (Some(Action::CreateClaim { name: name.clone(), spec: Box::new(claim.spec.clone()) }), None);
     };
     let give_up = |reason| Some(Action::DeleteClaim { claim: name.clone(), uid: uid.clone(), reason });
+    if claim.ended {
+        return (give_up(Why::MachineEnded), None);
+    }
     let expiry = claim.spec.expire_after.and_then(|age| claim.created.checked_add(age).ok());
     if expiry.is_some_and(|expiry| expiry <= now) {
         return (give_up(Why::Expired), None);
@@ -59,8 +62,12 @@ fn unlaunched(now: Timestamp, offers: &Offers, stock: &StockOuts, name: &Name, u
     if let Some(machine) = &claim.machine {
         return Some(Action::RecordLaunch { claim: name.clone(), uid: uid.clone(), machine: Box::new(machine.clone()) });
     }
-    let offerings = alternatives(now, claim, offers, stock);
     let late = now.duration_since(claim.created) >= LAUNCH_WITHIN;
+    if !late && offers.of(&claim.spec.class).is_empty() {
+        // The cloud has not said yet what it sells, as right after a start: no reason to give anything up.
+        return None;
+    }
+    let offerings = alternatives(now, claim, offers, stock);
     let reason = if late { Why::NotLaunched } else { Why::OutOfStock };
     if late || offerings.is_empty() {
         return Some(Action::DeleteClaim { claim: name.clone(), uid: uid.clone(), reason });
@@ -112,3 +119,7 @@ pub fn alternatives(now: Timestamp, claim: &Claim, offers: &Offers, stock: &Stoc
     found.sort();
     found.into_iter().map(|(_, key)| key).collect()
 }
+
+#[cfg(test)]
+#[path = "launch_tests.rs"]
+mod tests;

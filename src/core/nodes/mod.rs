@@ -6,8 +6,10 @@ pub mod cluster;
 pub mod decide;
 pub mod intent;
 pub mod launch;
+pub mod market;
 pub mod offer;
 pub mod pack;
+pub mod pod;
 pub mod pool;
 pub mod requirement;
 pub mod resources;
@@ -15,6 +17,11 @@ pub mod retire;
 pub mod shape;
 pub mod taint;
 pub mod workload;
+
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+pub(crate) mod scene;
 
 /// Label of the pool that a node belongs to.
 pub const NODE_POOL: &str = "karpenter.sh/nodepool";

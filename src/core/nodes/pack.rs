@@ -3,18 +3,14 @@
 //! Pods of one shape are an unbounded covering problem over the types, solved exactly by dynamic programming. Several shapes are packed by ratio: open the
 //! machine whose price is least against what its pods would cost on machines of their own kind alone (the reservation price of Eva, EuroSys'25).
 
-use std::collections::BTreeMap;
-
-use super::bins::daemons_in;
-use super::claim::ClaimSpec;
-use super::cluster::Cluster;
-use super::offer::{CapacityType, InstanceType, OfferingKey, Offers, StockOuts};
+use super::INSTANCE_TYPE;
+use super::bins::daemons_of;
+use super::claim::{Claim, ClaimSpec};
+use super::market::{Goods, Market};
 use super::pool::Pool;
 use super::requirement::{Requirement, Requirements};
 use super::resources::Resources;
 use super::shape::ShapeId;
-use super::taint::in_the_way;
-use super::{CAPACITY_TYPE, INSTANCE_TYPE, ZONE, well_known};
 use crate::Timestamp;
 use crate::name::Name;
 use crate::reason::NoNode;
@@ -25,6 +21,9 @@ const MOST_TYPES: usize = 60;
 
 /// Above this many pods of one shape the best type by ratio is bought in bulk, and only the rest is solved exactly.
 const EXACT: u32 = 4096;
+
+/// One machine more has to save more than this: prices are rounded to the millionth, and what rounding saves is no reason for a node.
+pub(super) const MACHINE: MicroDollarsPerHour = MicroDollarsPerHour(10);
 
 /// Pods of one shape that wait for machines of one pool.
 #[derive(Debug, Clone)]
@@ -48,94 +47,6 @@ pub struct Purchase {
     pub holds: Vec<(ShapeId, u32)>,
 }
 
-/// The pool's machines that may be bought now.
-pub struct Market<'a> {
-    pool: &'a Pool,
-    types: Vec<Goods<'a>>,
-    /// Types that fit the pool and are out of stock, and the earliest moment at which one may be back.
-    out: Vec<(&'a InstanceType, Timestamp)>,
-}
-
-struct Goods<'a> {
-    kind: &'a InstanceType,
-    net: Resources,
-    offerings: Vec<(OfferingKey, MicroDollarsPerHour, Requirements)>,
-}
-
-/// Whether this pool may hold pods of this shape at all, and with which wishes.
-///
-/// # Errors
-/// The first thing about the pool that excludes them.
-pub fn admit(cluster: &Cluster, pool: &Pool, shape: ShapeId) -> Result<Requirements, NoNode> {
-    let shape = cluster.shapes.get(shape);
-    if let Some(why) = &pool.unusable {
-        return Err(NoNode::PoolUnusable { pool: pool.name.clone(), why: why.clone() });
-    }
-    if let Some(taint) = in_the_way(&pool.taints, &shape.tolerations) {
-        return Err(NoNode::Taint { pool: pool.name.clone(), key: taint.key.clone() });
-    }
-    let mut excluded = None;
-    for term in &shape.wishes {
-        match pool.wishes.refuses(term, &well_known) {
-            None => return Ok(pool.wishes.and(term)),
-            Some(key) => excluded = excluded.or(Some(key)),
-        }
-    }
-    Err(NoNode::Label { pool: pool.name.clone(), key: excluded.cloned().unwrap_or_default() })
-}
-
-/// The machines of a pool that may be bought now, DaemonSets' share taken off.
-#[must_use]
-pub fn market<'a>(now: Timestamp, cluster: &Cluster, pool: &'a Pool, offers: &'a Offers, stock: &StockOuts) -> Market<'a> {
-    let mut market = Market { pool, types: Vec::new(), out: Vec::new() };
-    for kind in offers.of(&pool.class) {
-        if pool.wishes.conflict_with(&kind.labels).is_some() {
-            continue;
-        }
-        let mut offerings = Vec::new();
-        let mut back: Option<Timestamp> = None;
-        for offering in kind.offerings.iter().filter(|offering| offering.available) {
-            let labels = place(&offering.zone, offering.capacity_type);
-            if pool.wishes.conflict_with(&labels).is_some() {
-                continue;
-            }
-            let key = OfferingKey { instance_type: kind.name.clone(), zone: offering.zone.clone(), capacity_type: offering.capacity_type };
-            match stock.until(&key, now) {
-                Some(until) => back = Some(back.map_or(until, |known| known.min(until))),
-                None => offerings.push((key, offering.price, labels)),
-            }
-        }
-        if offerings.is_empty() {
-            market.out.extend(back.map(|until| (kind, until)));
-            continue;
-        }
-        offerings.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-        let mut net = kind.allocatable.clone();
-        net.take(&daemons_in(cluster, pool, &kind.labels), 1);
-        market.types.push(Goods { kind, net, offerings });
-    }
-    market
-}
-
-fn place(zone: &Name, capacity_type: CapacityType) -> Requirements {
-    Requirements(BTreeMap::from([
-        (ZONE.into(), Requirement::is(zone.clone())),
-        (CAPACITY_TYPE.into(), Requirement::is(capacity_type.label().into())),
-    ]))
-}
-
-impl Goods<'_> {
-    /// The cheapest price at which this type can be had under these wishes.
-    fn price(&self, wishes: &Requirements) -> Option<MicroDollarsPerHour> {
-        if wishes.conflict_with(&self.kind.labels).is_some()
-            || wishes.0.get(INSTANCE_TYPE).is_some_and(|wish| !wish.allows(&self.kind.name))
-        {
-            return None;
-        }
-        self.offerings.iter().find(|(_, _, labels)| wishes.conflict_with(labels).is_none()).map(|(_, price, _)| *price)
-    }
-}
-
 /// What a machine of one type would hold, and at what price.
 struct Filling {
     goods: usize,
@@ -145,8 +56,40 @@ struct Filling {
 }
 
 /// Buys machines for these classes, all of which the pool admits. Returns the machines and what is left over of each class, with the reason.
+///
+/// Machines shared by several classes are compared with machines of one class each: mixing never costs more.
 #[must_use]
 pub fn pack(
+    market: &Market<'_>,
+    classes: Vec<Class>,
+    used: &mut (Resources, u32),
+    effort: &mut u64,
+) -> (Vec<Purchase>, Vec<(Class, NoNode)>) {
+    if classes.len() < 2 {
+        return pack_once(market, classes, used, effort);
+    }
+    let mut used_apart = used.clone();
+    let (mut apart, mut left_apart) = (Vec::new(), Vec::new());
+    for class in &classes {
+        let (bought, left) = pack_once(market, vec![class.clone()], &mut used_apart, effort);
+        apart.extend(bought);
+        left_apart.extend(left);
+    }
+    let mut used_mixed = used.clone();
+    let (mixed, left_mixed) = pack_once(market, classes, &mut used_mixed, effort);
+    let result = |bought: &[Purchase], left: &[(Class, NoNode)]| {
+        let price: MicroDollarsPerHour = bought.iter().map(|purchase| purchase.spec.price.plus(MACHINE)).sum();
+        (left.iter().map(|(class, _)| u64::from(class.count)).sum::<u64>(), price, bought.len())
+    };
+    if result(&apart, &left_apart) < result(&mixed, &left_mixed) {
+        *used = used_apart;
+        return (apart, left_apart);
+    }
+    *used = used_mixed;
+    (mixed, left_mixed)
+}
+
+fn pack_once(
     market: &Market<'_>,
     mut classes: Vec<Class>,
     used: &mut (Resources, u32),
@@ -155,6 +98,9 @@ pub fn pack(
     let (mut bought, mut left) = (Vec::new(), Vec::new());
     let mut closed = vec![false; market.types.len()];
     loop {
+        for (goods, closed) in market.types.iter().zip(&mut closed) {
+            *closed |= market.pool.limits.exceeded_by(&used.0, used.1, &goods.kind.capacity).is_some();
+        }
         let alone = classes.iter().map(|class| alone(market, class, &closed)).collect::<Vec<_>>();
         for i in (0..classes.len()).rev().filter(|i| alone[*i].is_none()) {
             left.push((classes.remove(i), NoNode::NoPools));
@@ -204,7 +150,7 @@ fn alone(market: &Market<'_>, class: &Class, closed: &[bool]) -> Option<f64> {
     let open = market.types.iter().zip(closed).filter(|(_, closed)| !**closed).map(|(goods, _)| goods);
     let costs = open.filter_map(|goods| {
         let fit = class.requests.times_in(&goods.net);
-        let price = goods.price(&class.wishes).filter(|_| fit > 0)?;
+        let price = goods.price(market.pool, &class.wishes).filter(|_| fit > 0)?;
         Some(ratio(price, f64::from(fit)))
     });
     costs.reduce(f64::min)
@@ -212,8 +158,8 @@ fn alone(market: &Market<'_>, class: &Class, closed: &[bool]) -> Option<f64> {
 
 #[expect(clippy::cast_precision_loss, reason = "prices are far below 2^52 millionths of a dollar")]
 fn ratio(price: MicroDollarsPerHour, worth: f64) -> f64 {
-    // A free machine is still worth less than two: the small constant keeps ties from going to the emptier one.
-    (price.0 as f64 + 1e-3) / worth.max(f64::MIN_POSITIVE)
+    // A free machine is still worth less than two.
+    price.plus(MACHINE).0 as f64 / worth.max(f64::MIN_POSITIVE)
 }
 
 /// The cheapest set of machines for `count` pods of one shape: least cost, then fewest machines, then the type's name.
@@ -221,7 +167,7 @@ fn exact(market: &Market<'_>, class: &Class, closed: &[bool]) -> Vec<Filling> {
     let mut kinds: Vec<(usize, u32, MicroDollarsPerHour)> = Vec::new();
     for (i, goods) in market.types.iter().enumerate().filter(|(i, _)| !closed[*i]) {
         let fit = class.requests.times_in(&goods.net).min(class.count);
-        if let Some(price) = goods.price(&class.wishes).filter(|_| fit > 0) {
+        if let Some(price) = goods.price(market.pool, &class.wishes).filter(|_| fit > 0) {
             kinds.push((i, fit, price));
         }
     }
@@ -242,7 +188,7 @@ fn exact(market: &Market<'_>, class: &Class, closed: &[bool]) -> Vec<Filling> {
     for n in 1..=count {
         let options = kinds.iter().enumerate().map(|(k, (_, fit, price))| {
             let (cost, machines, _) = best[n.saturating_sub(*fit as usize)];
-            (cost.saturating_add(price.0), machines + 1, k)
+            (cost.saturating_add(price.plus(MACHINE).0), machines + 1, k)
         });
         if let Some(option) = options.min() {
             best[n] = option;
@@ -288,7 +234,7 @@ fn fill(pool: &Pool, goods: &Goods<'_>, index: usize, classes: &[Class]) -> Opti
             continue;
         }
         let both = wishes.and(&class.wishes);
-        if let Some(now) = goods.price(&both) {
+        if let Some(now) = goods.price(pool, &both) {
             (wishes, price) = (both, Some(now));
             room.take(&class.requests, fit);
             holds.push((i, fit));
@@ -312,7 +258,8 @@ fn copies(filling: &Filling, classes: &[Class]) -> u32 {
     }
 }
 
-/// The claim for one machine: every type that would hold the same pods, cheapest first.
+/// The claim for one machine: every type that would hold the same pods, cheapest first. Where the pool has limits, none that is larger than the chosen one
+/// in what is limited, so that the limits hold whichever is bought.
 fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Purchase {
     let pool = market.pool;
     let chosen = &market.types[filling.goods];
@@ -327,7 +274,8 @@ fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Pu
         .types
         .iter()
         .filter(|goods| pods.fits(&goods.net))
-        .filter_map(|goods| Some((goods.price(&filling.wishes)?, goods)))
+        .filter(|goods| pool.limits.resources.keys().all(|name| goods.kind.capacity.get(name) <= chosen.kind.capacity.get(name)))
+        .filter_map(|goods| Some((goods.price(pool, &filling.wishes)?, goods)))
         .collect();
     types.sort_by(|a, b| (a.0, &a.1.kind.name).cmp(&(b.0, &b.1.kind.name)));
     types.truncate(MOST_TYPES);
@@ -335,18 +283,23 @@ fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Pu
     let mut requests = first.kind.allocatable.clone();
     requests.take(&first.net, 1);
     requests.add(&pods, 1);
+    requests.extended.retain(|_, amount| *amount != 0);
     let names: Vec<Name> = types.iter().map(|(_, goods)| goods.kind.name.clone()).collect();
     let mut wishes = filling.wishes.clone();
     if let Ok(listed) = Requirement::new(super::requirement::Operator::In, names.iter().cloned()) {
         wishes.add(INSTANCE_TYPE.into(), &listed);
     }
-    let spec = ClaimSpec {
+    let mut room = first.net.clone();
+    for (_, goods) in &types {
+        room = room.min(&goods.net);
+    }
+    let mut spec = ClaimSpec {
         pool: pool.name.clone(),
         class: pool.class.clone(),
         wishes,
         types: names,
         requests,
-        promise: first.kind.allocatable.clone(),
+        promise: Resources::default(),
         price: types.first().map_or(filling.price, |(price, _)| *price),
         labels: pool.labels.clone(),
         annotations: pool.annotations.clone(),
@@ -356,13 +309,16 @@ fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Pu
         termination_grace_period: pool.termination_grace_period,
         hash: pool.hash.clone(),
     };
+    // The next turn takes DaemonSets' share off what was promised, and does so without knowing the type: the pods have to fit then too.
+    room.add(&daemons_of(market.cluster, &Claim::planned(spec.clone(), Timestamp::UNIX_EPOCH)), 1);
+    spec.promise = room;
     Purchase { spec, holds }
 }
 
 /// Why none of the pool's machines was bought for the class.
 fn why_not(market: &Market<'_>, class: &Class, used: &(Resources, u32), closed: &[bool]) -> NoNode {
     let pool = market.pool.name.clone();
-    let fits = |goods: &Goods<'_>| class.requests.fits(&goods.net) && goods.price(&class.wishes).is_some();
+    let fits = |goods: &Goods<'_>| class.requests.fits(&goods.net) && goods.price(market.pool, &class.wishes).is_some();
     if let Some((goods, _)) = market.types.iter().zip(closed).find(|(goods, closed)| **closed && fits(goods)) {
         let resource = market.pool.limits.exceeded_by(&used.0, used.1, &goods.kind.capacity).unwrap_or_default();
         return NoNode::Limit { pool, resource };
@@ -378,3 +334,7 @@ fn why_not(market: &Market<'_>, class: &Class, used: &(Resources, u32), closed: 
         None => NoNode::NothingFits { pool, types: market.types.len() + market.out.len() },
     }
 }
+
+#[cfg(test)]
+#[path = "pack_tests.rs"]
+mod tests;

@@ -83,6 +83,22 @@ impl Resources {
         self
     }
 
+    /// The smaller of the two in each dimension.
+    #[must_use]
+    pub fn min(mut self, other: &Self) -> Self {
+        self.cpu = self.cpu.min(other.cpu);
+        self.memory = self.memory.min(other.memory);
+        self.ephemeral = self.ephemeral.min(other.ephemeral);
+        self.pods = self.pods.min(other.pods);
+        for name in other.extended.keys() {
+            self.extended.entry(name.clone()).or_insert(0);
+        }
+        for (name, mine) in &mut self.extended {
+            *mine = (*mine).min(other.get(name));
+        }
+        self
+    }
+
     /// By Kubernetes' name of the resource; CPU in millicores, everything else in whole units.
     #[must_use]
     pub fn get(&self, name: &str) -> i64 {

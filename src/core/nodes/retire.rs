@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::DISRUPTED;
 use super::claim::Claim;
 use super::cluster::{Cluster, Node, PodRole};
+use super::decide::Memory;
 use super::pool::DisruptionReason;
 use super::taint::{Effect, Taint};
 use crate::name::{Key, Name};
@@ -19,46 +20,48 @@ use crate::{Span, Timestamp};
 const SETTLE: Span = Span::from_secs(1);
 
 /// A node that we keep new pods off because it is to go. Its loss starts the quiet time of the node anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retiring {
-    since: Timestamp,
+    /// When its taint was first seen; none before that.
+    tainted: Option<Timestamp>,
     /// When the API server was asked which pods are on it.
     pub inspected: Option<Timestamp>,
 }
 
-/// Adds the steps of nodes that may go because nothing is left on them. `needed` has nodes that waiting pods are meant for.
-pub fn empties(now: Timestamp, cluster: &Cluster, needed: &BTreeSet<&Name>, retiring: &mut BTreeMap<Name, Retiring>, plan: &mut Plan) {
-    let mut leaving = leaving_by_pool(cluster, retiring);
-    retiring.retain(|node, _| cluster.nodes.contains_key(node));
+/// Adds the steps of nodes that may go because nothing is left on them. `needed` has nodes that waiting pods are meant for, `busy` has claims for which this
+/// turn does something else already.
+pub fn empties(now: Timestamp, cluster: &Cluster, needed: &BTreeSet<&Name>, busy: &BTreeSet<&Name>, memory: &mut Memory, plan: &mut Plan) {
+    memory.retiring.retain(|node, _| cluster.nodes.contains_key(node));
+    memory.quiet.retain(|node, _| cluster.nodes.contains_key(node));
+    let mut leaving = leaving_by_pool(cluster, &memory.retiring);
     for (claim_name, claim) in cluster.claims.iter().filter(|(_, claim)| claim.deleting_since.is_none()) {
         let Some((node_name, node)) = cluster.node_of(claim) else { continue };
-        let tainted = node.taints.iter().any(|taint| taint.key == DISRUPTED);
-        let due = quiet_until(cluster, claim, node_name, node).filter(|_| !needed.contains(node_name));
-        let may_go = due.is_some_and(|due| due <= now);
-        if !may_go {
+        let due = quiet_until(now, cluster, claim, node_name, node, &mut memory.quiet).filter(|_| !needed.contains(node_name));
+        if busy.contains(claim_name) {
+            continue;
+        }
+        let tainted = is_tainted(node);
+        let due_now = due.is_some_and(|due| due <= now);
+        if !due_now {
+            plan.look_again = [plan.look_again, due].into_iter().flatten().min();
+        }
+        if !due_now || !within_budget(now, cluster, claim, node_name, node, &memory.retiring, &mut leaving) {
             if tainted {
                 plan.actions.push(Action::Uncordon { node: node_name.clone() });
             }
-            retiring.remove(node_name);
-            plan.look_again = [plan.look_again, due].into_iter().flatten().min();
+            memory.retiring.remove(node_name);
             continue;
         }
         let Some(uid) = &claim.uid else { continue };
-        if !retiring.contains_key(node_name) {
-            let Some(pool) = cluster.pools.get(&claim.spec.pool) else { continue };
-            let (total, out) = leaving.entry(claim.spec.pool.clone()).or_default();
-            if *out >= pool.disruption.allowed(DisruptionReason::Empty, *total, now) {
-                continue;
-            }
-            *out += 1;
-            retiring.insert(node_name.clone(), Retiring { since: now, inspected: None });
-        }
-        let Some(state) = retiring.get(node_name) else { continue };
+        let state = memory.retiring.entry(node_name.clone()).or_default();
         let reason = Why::Disruption(DisruptionReason::Empty);
-        let settled = state.since.checked_add(SETTLE).unwrap_or(now);
         if !tainted {
+            *state = Retiring::default();
             plan.actions.push(Action::Cordon { node: node_name.clone(), reason });
-        } else if now < settled {
+            continue;
+        }
+        let settled = state.tainted.get_or_insert(now).checked_add(SETTLE).unwrap_or(now);
+        if now < settled {
             plan.look_again = Some(plan.look_again.map_or(settled, |again| again.min(settled)));
         } else if state.inspected.is_some_and(|inspected| inspected >= settled) {
             plan.actions.push(Action::DeleteClaim { claim: claim_name.clone(), uid: uid.clone(), reason });
@@ -68,17 +71,59 @@ pub fn empties(now: Timestamp, cluster: &Cluster, needed: &BTreeSet<&Name>, reti
     }
 }
 
+fn is_tainted(node: &Node) -> bool {
+    node.taints.iter().any(|taint| taint.key == DISRUPTED)
+}
+
+/// Whether this node may be on its way out beside the others of its pool, and books it. One that is on its way already stays so only while the budget allows
+/// that: budgets change with time.
+fn within_budget(
+    now: Timestamp,
+    cluster: &Cluster,
+    claim: &Claim,
+    name: &Name,
+    node: &Node,
+    retiring: &BTreeMap<Name, Retiring>,
+    leaving: &mut BTreeMap<Name, (u32, u32)>,
+) -> bool {
+    let Some(pool) = cluster.pools.get(&claim.spec.pool) else { return false };
+    let (total, out) = leaving.entry(claim.spec.pool.clone()).or_default();
+    let held = is_tainted(node) || retiring.contains_key(name);
+    let others = out.saturating_sub(u32::from(held));
+    let may_go = others < pool.disruption.allowed(DisruptionReason::Empty, *total, now);
+    match (held, may_go) {
+        (false, true) => *out += 1,
+        (true, false) if node.ready => *out -= 1,
+        _ => {}
+    }
+    may_go
+}
+
 /// When a node that has nothing to do may go, by its pool; none where it may not go at all.
-fn quiet_until(cluster: &Cluster, claim: &Claim, name: &Name, node: &Node) -> Option<Timestamp> {
+///
+/// The quiet time counts from when we have seen the node quiet ourselves: what happened on it before a restart is not known.
+fn quiet_until(
+    now: Timestamp,
+    cluster: &Cluster,
+    claim: &Claim,
+    name: &Name,
+    node: &Node,
+    quiet: &mut BTreeMap<Name, Timestamp>,
+) -> Option<Timestamp> {
+    let load = cluster.load(name);
+    if load.is_some_and(|load| load.working > 0) {
+        quiet.remove(name);
+        return None;
+    }
+    let seen = *quiet.entry(name.clone()).or_insert(now);
     let initialized = claim.progress.initialized?;
     let pool = cluster.pools.get(&claim.spec.pool)?;
     let after = pool.disruption.consolidate_after?;
-    let load = cluster.load(name);
-    if node.do_not_disrupt || load.is_some_and(|load| load.working > 0) {
+    if node.do_not_disrupt {
         return None;
     }
-    let since = load.and_then(|load| load.changed).map_or(initialized, |changed| changed.max(initialized));
-    since.checked_add(after).ok()
+    let changed = load.and_then(|load| load.changed);
+    changed.unwrap_or(seen).max(seen).max(initialized).checked_add(after).ok()
 }
 
 /// For each pool how many initialized nodes it has, and how many of them are on their way out or not ready.
@@ -88,7 +133,8 @@ fn leaving_by_pool(cluster: &Cluster, retiring: &BTreeMap<Name, Retiring>) -> BT
         let (total, out) = pools.entry(claim.spec.pool.clone()).or_default();
         *total += 1;
         let node = cluster.node_of(claim);
-        let leaves = claim.deleting_since.is_some() || node.is_none_or(|(name, node)| !node.ready || retiring.contains_key(name));
+        let leaves = claim.deleting_since.is_some()
+            || node.is_none_or(|(name, node)| !node.ready || is_tainted(node) || retiring.contains_key(name));
         *out += u32::from(leaves);
     }
     pools
@@ -100,7 +146,7 @@ pub fn dismantle(now: Timestamp, cluster: &Cluster, name: &Name, claim: &Claim, 
     let node = cluster.node_of(claim);
     if !claim.ended {
         if let Some((node_name, node)) = node {
-            if !node.taints.iter().any(|taint| taint.key == DISRUPTED) {
+            if !is_tainted(node) {
                 let reason = Why::Disruption(DisruptionReason::Empty);
                 plan.actions.push(Action::Cordon { node: node_name.clone(), reason });
                 return;
@@ -140,3 +186,7 @@ fn to_leave<'a>(cluster: &'a Cluster, node: &Name) -> impl Iterator<Item = (Key,
     let work = of(PodRole::Work);
     if work.is_empty() { of(PodRole::Daemon).into_iter() } else { work.into_iter() }
 }
+
+#[cfg(test)]
+#[path = "retire_tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! What holds for every kind.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use springtide_core::reading::Reading;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::{AuthParams, KINDS, Kind, Options, Poller, Secret, Source, Trigger, TriggerId, kind, parse};
+
+fn example(kind: &Kind) -> BTreeMap<String, String> {
+    kind.example.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+}
+
+fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
+    parse(kind.name, metadata, &AuthParams::new(), &AuthParams::new()).unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
+}
+
+#[test]
+fn kinds_are_sorted_and_unique_and_found_by_name() {
+    assert!(KINDS.is_sorted_by(|one, next| one.name < next.name));
+    assert!(KINDS.iter().all(|row| kind(row.name).is_some_and(|found| std::ptr::eq(found, *row))));
+    let problems = parse("nonsense", &BTreeMap::new(), &AuthParams::new(), &AuthParams::new()).expect_err("no such kind");
+    assert!(problems[0].to_string().contains("no scaler found for type: \"nonsense\"; use one of"), "{}", problems[0]);
+}
+
+#[test]
+fn parameters_are_described_once_and_defaults_are_values() {
+    for kind in KINDS {
+        let mut names = HashSet::new();
+        for parameter in kind.all_parameters() {
+            assert!(names.insert(parameter.name), "{}: {} is declared twice", kind.name, parameter.name);
+            assert!(parameter.doc.ends_with('.') && !parameter.sources.is_empty(), "{}: {}", kind.name, parameter.name);
+            assert!(!(parameter.required && parameter.default.is_some()), "{}: {}", kind.name, parameter.name);
+        }
+        assert!(!kind.summary.is_empty());
+        // Defaults are parsed like anything else, so an example that leaves them out proves them.
+        assert_eq!(trigger(kind, &example(kind)).kind, kind.name);
+        assert!(kind.unknown(&example(kind)).is_empty());
+    }
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    for kind in KINDS {
+        for parameter in kind.parameters.iter().filter(|parameter| parameter.required) {
+            let mut metadata = example(kind);
+            metadata.remove(parameter.name);
+            let problems = parse(kind.name, &metadata, &AuthParams::new(), &AuthParams::new()).expect_err(parameter.name);
+            assert!(problems.iter().any(|problem| problem.field == parameter.name && !problem.remedy.is_empty()), "{problems:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_show_nowhere() {
+    for kind in KINDS {
+        for parameter in kind.parameters.iter().filter(|parameter| parameter.sources.contains(&Source::Auth)) {
+            let auth = AuthParams::from([(parameter.name.to_owned(), Secret::from("s3cret"))]);
+            let mut metadata = example(kind);
+            metadata.remove(parameter.name);
+            let outcome = format!("{:?}", parse(kind.name, &metadata, &auth, &AuthParams::new()));
+            assert!(!outcome.contains("s3cret"), "{}: {outcome}", kind.name);
+        }
+    }
+}
+
+/// The example, with its broker moved to an address of ours.
+fn moved(kind: &Kind, address: &str) -> Trigger {
+    let mut metadata = example(kind);
+    for text in metadata.values_mut() {
+        if let Some((scheme, _)) = text.clone().split_once("://") {
+            *text = format!("{scheme}://user:s3cret@{address}/");
+        }
+    }
+    trigger(kind, &metadata)
+}
+
+async fn first_reading(trigger: Trigger, patience: Duration) -> Reading {
+    let (tx, mut rx) = mpsc::channel(1);
+    let poller = Poller::with_options(tx, Options { timeout: patience, ..Options::default() });
+    poller.set(TriggerId(1), trigger, Duration::from_secs(60));
+    timeout(Duration::from_secs(20), rx.recv()).await.expect("an answer well before this").expect("a reading").reading
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_a_failure() {
+    for kind in KINDS {
+        let address = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+        let reading = first_reading(moved(kind, &address), Duration::from_secs(10)).await;
+        let Reading::Failed { error, failures: 1 } = &reading else { panic!("{}: {reading:?}", kind.name) };
+        assert!(error.contains(&address) && !error.contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_broker_is_given_up_after_the_timeout() {
+    for kind in KINDS {
+        // It takes connections, and that is all.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let reading = first_reading(moved(kind, &address), Duration::from_millis(100)).await;
+        let Reading::Failed { error, failures: 1 } = &reading else { panic!("{}: {reading:?}", kind.name) };
+        assert!(error.contains("did not answer within 100 ms") && error.contains(&address) && !error.contains("s3cret"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! NodePools as the planner sees them.
+
+use springtide_core::name::Name;
+use springtide_core::nodes::NODE_POOL;
+use springtide_core::nodes::offer::ClassRef;
+use springtide_core::nodes::pool as core;
+use springtide_core::nodes::requirement::{Requirement, Requirements};
+
+use super::{Unclear, amounts, key, labels, uid};
+use crate::hash;
+use crate::karpenter::node_pool::{Budget, ConsolidationPolicy, DisruptionReason};
+use crate::karpenter::{self, BudgetNodes, NodeClassRef, NodePool, validate};
+use crate::lenient::Lenient;
+use crate::typed::node::taint;
+
+/// A NodePool. One that is wrong in any way is there, and says why it cannot be used.
+///
+/// # Errors
+/// What about it cannot be understood at all.
+pub fn pool(object: &NodePool) -> Result<core::Pool, Unclear> {
+    let spec = &object.spec;
+    let template = &spec.template;
+    let name = key(&object.metadata).name;
+    let labels = labels(Some(&template.metadata.labels));
+    let mut wishes = requirements(&template.spec.requirements)?;
+    for (label, value) in &labels {
+        wishes.add(label.clone(), &Requirement::is(value.clone()));
+    }
+    wishes.add(NODE_POOL.into(), &Requirement::is(name.clone()));
+    let mut limits = core::Limits::default();
+    for (resource, amount) in amounts(Some(&spec.limits), "spec.limits")? {
+        if resource == "nodes" {
+            limits.nodes = u32::try_from(amount).ok();
+        } else {
+            limits.resources.insert(resource, amount);
+        }
+    }
+    Ok(core::Pool {
+        uid: uid(&object.metadata),
+        unusable: unusable(object),
+        weight: u32::try_from(spec.weight()).unwrap_or(0),
+        wishes,
+        labels,
+        annotations: super::labels(Some(&template.metadata.annotations)),
+        taints: template.spec.taints.iter().filter_map(taint).collect(),
+        startup_taints: template.spec.startup_taints.iter().filter_map(taint).collect(),
+        class: class(&template.spec.node_class_ref),
+        limits,
+        disruption: core::Disruption {
+            consolidate_after: spec.consolidate_after(),
+            policy: match spec.consolidation_policy() {
+                ConsolidationPolicy::WhenEmpty => core::ConsolidationPolicy::WhenEmpty,
+                ConsolidationPolicy::WhenEmptyOrUnderutilized => core::ConsolidationPolicy::WhenEmptyOrUnderutilized,
+                ConsolidationPolicy::Balanced => core::ConsolidationPolicy::Balanced,
+            },
+            budgets: spec.budgets().iter().map(budget).collect(),
+        },
+        expire_after: template.spec.expire_after(),
+        termination_grace_period: template.spec.termination_grace_period(),
+        hash: hash::of(template).into(),
+        name,
+    })
+}
+
+fn unusable(object: &NodePool) -> Option<String> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Some("it is being deleted".to_owned());
+    }
+    if object.spec.replicas.is_some() {
+        return Some("it has spec.replicas, and pools of a fixed size are not run yet".to_owned());
+    }
+    let problems = validate::node_pool(object);
+    (!problems.is_empty()).then(|| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+/// A NodeClass by its reference.
+#[must_use]
+pub fn class(reference: &NodeClassRef) -> ClassRef {
+    ClassRef { group: (&reference.group).into(), kind: (&reference.kind).into(), name: (&reference.name).into() }
+}
+
+/// Wishes of a pool or claim.
+///
+/// # Errors
+/// An operator that does not exist, or values that do not go with it.
+pub fn requirements(rows: &[karpenter::Requirement]) -> Result<Requirements, Unclear> {
+    let mut wishes = Requirements::default();
+    for (i, row) in rows.iter().enumerate() {
+        let wish = super::pod::requirement(&row.operator.to_string(), &row.values);
+        let mut wish = wish.map_err(|what| Unclear::new(format!("spec.template.spec.requirements[{i}]"), what))?;
+        wish.min_values = row.min_values.and_then(|n| u32::try_from(n).ok());
+        wishes.add(Name::from(&row.key), &wish);
+    }
+    Ok(wishes)
+}
+
+fn budget(budget: &Budget) -> core::Budget {
+    let reasons = budget.reasons.as_ref().map(|_| {
+        [
+            (DisruptionReason::Empty, core::DisruptionReason::Empty),
+            (DisruptionReason::Underutilized, core::DisruptionReason::Underutilized),
+            (DisruptionReason::Drifted, core::DisruptionReason::Drifted),
+        ]
+        .into_iter()
+        .filter_map(|(theirs, ours)| budget.covers(theirs).then_some(ours))
+        .collect()
+    });
+    // A schedule without a duration that can be read never opens, and so stops all disruption.
+    let window = budget.schedule.as_ref().map(|schedule| match budget.duration.as_ref().and_then(Lenient::known) {
+        Some(duration) => core::Window { schedule: schedule.clone(), duration: duration.0 },
+        None => core::Window { schedule: String::new(), duration: springtide_core::Span::ZERO },
+    });
+    let nodes = match budget.nodes() {
+        BudgetNodes::Percent(share) => core::BudgetNodes::Percent(share),
+        BudgetNodes::Count(count) => core::BudgetNodes::Count(count),
+    };
+    core::Budget { nodes, reasons, window }
+}

@@ -1,0 +1,41 @@
+//! Commands. Exit codes: 0 done, 1 done and problems found, 2 could not (with what, where and what to do on standard error).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod crds;
+mod run;
+mod scalers;
+
+/// One daemon that turns queue depth into replicas, and replicas into the cheapest nodes that will run them.
+#[derive(Parser)]
+#[command(name = "springtide", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(Box<run::Run>),
+    Crds(crds::Crds),
+    Scalers(scalers::Scalers),
+}
+
+/// Parses and runs.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::Crds(crds) => crds.run(),
+        Command::Scalers(scalers) => scalers.run(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // The whole chain: each link says what was being done.
+            eprintln!("springtide: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `springtide scalers`: which triggers there are, and what each can be told.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use springtide_scalers::{KINDS, Kind};
+
+/// List the scalers, or show what one of them can be told.
+#[derive(Args)]
+#[command(after_help = "Example:\n  springtide scalers rabbitmq")]
+pub struct Scalers {
+    /// The type of a trigger.
+    kind: Option<String>,
+    /// How to print.
+    #[arg(short, long, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Scalers {
+    /// Prints what was asked for.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let mut out = std::io::stdout().lock();
+        let kinds: Vec<&Kind> = match &self.kind {
+            None => KINDS.to_vec(),
+            Some(name) => match springtide_scalers::kind(name) {
+                Some(kind) => vec![kind],
+                None => bail!("there is no scaler `{name}`; `springtide scalers` lists all of them"),
+            },
+        };
+        if self.output == Output::Json {
+            serde_json::to_writer_pretty(&mut out, &kinds).context("write to standard output")?;
+            writeln!(out).context("write to standard output")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for kind in kinds {
+            writeln!(out, "{}: {}", kind.name, kind.summary).context("write to standard output")?;
+            for parameter in kind.all_parameters().filter(|_| self.kind.is_some()) {
+                let default = parameter.default.map_or_else(String::new, |value| format!(" (default {value})"));
+                let needed = if parameter.required { " (required)" } else { "" };
+                writeln!(out, "  {:<28} {}{needed}{default}: {}", parameter.name, parameter.value, parameter.doc).context("write to standard output")?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

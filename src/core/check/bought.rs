@@ -1,0 +1,206 @@
+//! What must be true of claims that are created or launched: each machine that could come is looked at as the node that it would be.
+
+use std::collections::BTreeMap;
+
+use super::{Breach, Wrong, indexed, kept_off};
+use crate::name::Name;
+use crate::nodes::claim::{Claim, ClaimSpec};
+use crate::nodes::cluster::Cluster;
+use crate::nodes::launch::{INITIALIZED, REGISTERED};
+use crate::nodes::offer::{InstanceType, Offering, OfferingKey, Offers};
+use crate::nodes::pool::Pool;
+use crate::nodes::requirement::Labels;
+use crate::nodes::resources::Resources;
+use crate::nodes::shape::ShapeId;
+use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
+use crate::plan::{Action, Plan};
+
+/// New claims: of a pool that can be used and that they agree with, and large enough for their pods whichever of their types is bought.
+pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
+    for (i, action) in indexed(plan) {
+        let Action::CreateClaim { name, spec } = action else { continue };
+        // A claim that was planned in an earlier turn was looked at then; what is meant for it now is an expectation.
+        if cluster.claims.contains_key(name) {
+            continue;
+        }
+        let mut wrong = Vec::new();
+        let pods: Vec<(ShapeId, u32)> = plan.placements.iter().filter(|p| p.on == *name).map(|p| (p.shape, p.count)).collect();
+        match cluster.pools.get(&spec.pool) {
+            None => wrong.push(Wrong::NoPool { claim: name.clone(), pool: spec.pool.clone() }),
+            Some(pool) => against_pool(name, spec, pool, &mut wrong),
+        }
+        if spec.types.is_empty() {
+            wrong.push(Wrong::NoType { claim: name.clone() });
+        }
+        for instance_type in &spec.types {
+            let kind = offers.of(&spec.class).iter().find(|kind| kind.name == *instance_type);
+            wrong.extend(against_type(cluster, name, spec, instance_type, kind, &pods));
+        }
+        breaches.extend(wrong.into_iter().map(|what| Breach::of(what, [i])));
+    }
+}
+
+fn against_pool(name: &Name, spec: &ClaimSpec, pool: &Pool, wrong: &mut Vec<Wrong>) {
+    if let Some(why) = &pool.unusable {
+        wrong.push(Wrong::UnusablePool { claim: name.clone(), pool: pool.name.clone(), why: why.clone() });
+    }
+    let mut differs = |what: &str| wrong.push(Wrong::NotOfPool { claim: name.clone(), pool: pool.name.clone(), what: what.into() });
+    if spec.class != pool.class {
+        differs("its NodeClass");
+    }
+    if spec.taints != pool.taints || spec.startup_taints != pool.startup_taints {
+        differs("its taints");
+    }
+    if spec.labels != pool.labels {
+        differs("its labels");
+    }
+    for (key, wish) in &pool.wishes.0 {
+        let narrower = spec.wishes.0.get(key).is_some_and(|mine| mine.and(wish).spelled() == mine.spelled());
+        if !narrower {
+            differs(key);
+        }
+    }
+}
+
+/// The first thing that is wrong about one of a claim's types.
+fn against_type(
+    cluster: &Cluster,
+    name: &Name,
+    spec: &ClaimSpec,
+    listed: &Name,
+    kind: Option<&InstanceType>,
+    pods: &[(ShapeId, u32)],
+) -> Option<Wrong> {
+    let not_sold = || Some(Wrong::NotSold { claim: name.clone(), instance_type: listed.clone() });
+    let Some(kind) = kind else { return not_sold() };
+    let mut nodes =
+        kind.offerings.iter().filter(|offering| offering.available).filter_map(|offering| node_labels(spec, kind, offering)).peekable();
+    if nodes.peek().is_none() {
+        return not_sold();
+    }
+    for labels in nodes {
+        for (shape, _) in pods {
+            if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &spec.taints) {
+                return Some(Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint });
+            }
+        }
+        let mut sum = Resources::default();
+        for (shape, count) in pods {
+            sum.add(&cluster.shapes.get(*shape).requests, *count);
+        }
+        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+            if kept_off(daemon, &labels, &spec.taints).is_none() {
+                sum.add(&daemon.requests, 1);
+            }
+        }
+        if let Some(resource) = lacking(&sum, &kind.allocatable) {
+            return Some(Wrong::TooSmall { claim: name.clone(), instance_type: listed.clone(), resource });
+        }
+    }
+    None
+}
+
+/// The labels of the node that this offering would become; none where the claim does not allow the offering.
+fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Option<Labels> {
+    let mut labels = Labels::new();
+    for (key, wish) in &spec.wishes.0 {
+        labels.extend(wish.listed().and_then(|values| values.first()).map(|value| (key.clone(), value.clone())));
+    }
+    labels.extend(spec.labels.clone());
+    for (key, wish) in &kind.labels.0 {
+        let narrowed = spec.wishes.0.get(key).map_or_else(|| wish.clone(), |mine| mine.and(wish));
+        match narrowed.listed().and_then(|values| values.first()) {
+            Some(value) => _ = labels.insert(key.clone(), value.clone()),
+            None => _ = labels.remove(key),
+        }
+    }
+    let own = [
+        (INSTANCE_TYPE, kind.name.as_str()),
+        (ZONE, offering.zone.as_str()),
+        (CAPACITY_TYPE, offering.capacity_type.label()),
+        (NODE_POOL, spec.pool.as_str()),
+        (REGISTERED, "true"),
+        (INITIALIZED, "true"),
+    ];
+    labels.extend(own.map(|(key, value)| (Name::from(key), Name::from(value))));
+    spec.wishes.unanswered_by(&labels).is_none().then_some(labels)
+}
+
+/// The first resource of which there is not enough.
+pub(super) fn lacking(want: &Resources, have: &Resources) -> Option<Name> {
+    let short = |name: &&str| want.get(name) > have.get(name).max(0);
+    let plain = ["cpu", "memory", "ephemeral-storage", "pods"].iter().find(|name| short(name)).map(|name| Name::from(*name));
+    plain.or_else(|| want.extended.keys().find(|name| short(&name.as_str())).cloned())
+}
+
+/// Limits hold with every claim counted as the largest machine that it may become.
+pub(super) fn limits(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
+    let mut new: BTreeMap<&Name, Vec<(usize, &ClaimSpec)>> = BTreeMap::new();
+    for (i, action) in indexed(plan) {
+        if let Action::CreateClaim { name, spec } = action
+            && !cluster.claims.contains_key(name)
+        {
+            new.entry(&spec.pool).or_default().push((i, spec));
+        }
+    }
+    let largest = |spec: &ClaimSpec, resource: &str| {
+        let sizes = offers.of(&spec.class).iter().filter(|kind| spec.types.contains(&kind.name)).map(|kind| kind.capacity.get(resource));
+        sizes.max().unwrap_or(0)
+    };
+    let size = |claim: &Claim, resource: &str| {
+        claim.machine.as_ref().map_or_else(|| largest(&claim.spec, resource), |machine| machine.capacity.get(resource))
+    };
+    for (pool, new) in new {
+        let Some(pool) = cluster.pools.get(pool) else { continue };
+        let old: Vec<&Claim> = cluster.claims.values().filter(|claim| claim.spec.pool == pool.name && !claim.ended).collect();
+        let mut rows: Vec<(Name, i64, i64, i64)> = Vec::new();
+        if let Some(limit) = pool.limits.nodes {
+            let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+            rows.push(("nodes".into(), i64::from(limit), count(old.len()), count(new.len())));
+        }
+        for (resource, limit) in &pool.limits.resources {
+            let had = old.iter().map(|claim| size(claim, resource)).sum();
+            rows.push((resource.clone(), *limit, had, new.iter().map(|(_, spec)| largest(spec, resource)).sum()));
+        }
+        for (resource, limit, had, more) in rows {
+            if more > 0 && had + more > limit {
+                let what = Wrong::Limit { pool: pool.name.clone(), resource, would_be: had + more, limit };
+                breaches.push(Breach::of(what, new.iter().map(|(i, _)| *i)));
+            }
+        }
+    }
+}
+
+/// Claims are launched with offerings that they allow, and only while they wait for a machine.
+pub(super) fn launched(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
+    for (i, action) in indexed(plan) {
+        let Action::Launch { claim: name, uid, offerings } = action else { continue };
+        let waits =
+            |claim: &&Claim| claim.uid.as_ref() == Some(uid) && claim.deleting_since.is_none() && claim.machine.is_none() && !claim.ended;
+        let Some(claim) = cluster.claims.get(name).filter(waits).filter(|_| !offerings.is_empty()) else {
+            breaches.push(Breach::of(Wrong::NothingToLaunch { claim: name.clone() }, [i]));
+            continue;
+        };
+        for offering in offerings {
+            if let Some(why) = refusal(claim, offers, offering) {
+                let what = Wrong::WrongOffering { claim: name.clone(), offering: offering.to_string(), why };
+                breaches.push(Breach::of(what, [i]));
+            }
+        }
+    }
+}
+
+fn refusal(claim: &Claim, offers: &Offers, key: &OfferingKey) -> Option<&'static str> {
+    let Some(kind) = offers.of(&claim.spec.class).iter().find(|kind| kind.name == key.instance_type) else {
+        return Some("its NodeClass does not know");
+    };
+    let same = |offering: &&Offering| offering.zone == key.zone && offering.capacity_type == key.capacity_type && offering.available;
+    let Some(offering) = kind.offerings.iter().find(same) else { return Some("is not sold") };
+    if node_labels(&claim.spec, kind, offering).is_none() {
+        return Some("contradicts its wishes");
+    }
+    if !claim.spec.types.is_empty() && !claim.spec.types.contains(&kind.name) {
+        return Some("is not among its types");
+    }
+    lacking(&claim.spec.requests, &kind.allocatable).map(|_| "is too small")
+}

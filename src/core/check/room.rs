@@ -1,0 +1,102 @@
+//! What must be true of where waiting pods are expected: there is room for all of them, and nothing keeps them away.
+
+use std::collections::BTreeMap;
+
+use super::bought::lacking;
+use super::{Breach, Wrong, indexed, kept_off};
+use crate::name::Name;
+use crate::nodes::claim::Claim;
+use crate::nodes::cluster::{Cluster, Node, PodRole};
+use crate::nodes::requirement::Requirements;
+use crate::nodes::resources::Resources;
+use crate::nodes::shape::ShapeId;
+use crate::nodes::taint::{Taint, is_ephemeral};
+use crate::nodes::{DISRUPTED, well_known};
+use crate::plan::{Action, Plan};
+
+/// Placements on nodes and claims that exist. Those on new claims are looked at with the claim.
+pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Breach>) {
+    let mut meant: BTreeMap<&Name, Vec<(ShapeId, u32)>> = BTreeMap::new();
+    for placement in &plan.placements {
+        meant.entry(&placement.on).or_default().push((placement.shape, placement.count));
+    }
+    if meant.is_empty() {
+        return;
+    }
+    let owners: BTreeMap<&Name, &Claim> =
+        cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
+    for (on, pods) in meant {
+        let new = indexed(plan).find(|(_, a)| matches!(a, Action::CreateClaim { name, .. } if name == on)).map(|(i, _)| i);
+        let wrong = match (cluster.nodes.get(on), cluster.claims.get(on)) {
+            (Some(node), _) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
+            (None, Some(claim)) => on_claim(cluster, on, claim, &pods),
+            (None, None) if new.is_some() => None,
+            (None, None) => Some(Wrong::NowhereToGo { on: on.clone() }),
+        };
+        breaches.extend(wrong.map(|what| Breach::of(what, [])));
+    }
+}
+
+fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
+    let starting = claim.filter(|claim| claim.progress.initialized.is_none());
+    if node.deleting || claim.is_some_and(|claim| claim.deleting_since.is_some() || claim.ended) || starting.is_none() && !node.ready {
+        return Some(Wrong::NowhereToGo { on: on.clone() });
+    }
+    // A start's own taints go, and the one of a node that was to go is taken away for its pods.
+    let goes = |taint: &Taint| {
+        starting.is_some_and(|claim| is_ephemeral(taint) || claim.spec.startup_taints.contains(taint))
+            || claim.is_some() && taint.key == DISRUPTED
+    };
+    let taints: Vec<Taint> = node.taints.iter().filter(|taint| !goes(taint)).cloned().collect();
+    let (mut sum, mut daemons) = (Resources::default(), Resources::default());
+    for key in cluster.load(on).into_iter().flat_map(|load| &load.pods) {
+        let Some(pod) = cluster.pods.get(key).filter(|pod| pod.is_alive()) else { continue };
+        let requests = &cluster.shapes.get(pod.shape).requests;
+        let part = if pod.role == PodRole::Daemon { &mut daemons } else { &mut sum };
+        part.add(requests, 1);
+    }
+    // DaemonSets whose pods have not come yet need their room too.
+    let mut expected = Resources::default();
+    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+        if kept_off(daemon, &node.labels, &taints).is_none() {
+            expected.add(&daemon.requests, 1);
+        }
+    }
+    sum.add(&daemons.max(&expected), 1);
+    let offered = starting.map_or(&node.allocatable, Claim::offers);
+    for (shape, _) in pods {
+        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &node.labels, &taints) {
+            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint });
+        }
+    }
+    overfull(cluster, on, sum, pods, offered)
+}
+
+fn on_claim(cluster: &Cluster, on: &Name, claim: &Claim, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
+    if claim.deleting_since.is_some() || claim.ended {
+        return Some(Wrong::NowhereToGo { on: on.clone() });
+    }
+    let will_be = Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes);
+    for shape in pods.iter().map(|(shape, _)| cluster.shapes.get(*shape)) {
+        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &well_known));
+        if let Some(label_or_taint) = refusals.min().unwrap_or(None) {
+            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: label_or_taint.clone() });
+        }
+        let taint = claim.spec.taints.iter().find(|taint| !shape.tolerations.iter().any(|t| t.tolerates(taint)));
+        if let Some(taint) = taint.filter(|taint| taint.effect != crate::nodes::taint::Effect::PreferNoSchedule) {
+            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: taint.key.clone() });
+        }
+    }
+    overfull(cluster, on, Resources::default(), pods, claim.offers())
+}
+
+/// What of these pods' requests, beside what is used, the offered room does not hold. A resource of which the pods ask nothing may be overfull without them.
+fn overfull(cluster: &Cluster, on: &Name, used: Resources, pods: &[(ShapeId, u32)], offered: &Resources) -> Option<Wrong> {
+    let mut more = Resources::default();
+    for (shape, count) in pods {
+        more.add(&cluster.shapes.get(*shape).requests, *count);
+    }
+    let mut left = offered.clone();
+    left.take(&used, 1);
+    lacking(&more, &left).map(|resource| Wrong::Overfull { on: on.clone(), resource })
+}

@@ -1,0 +1,297 @@
+//! One ScaledObject as the daemon keeps it: what it asks for, what its triggers read, what was decided, and what its status says.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use serde_json::{Value, json};
+use springtide_api::keda::ScaledObject;
+use springtide_api::typed::scaled::{self, BoundTrigger};
+use springtide_api::typed::{self};
+use springtide_core::name::{Key, Name};
+use springtide_core::nodes::workload::WorkloadKey;
+use springtide_core::reading::Reading;
+use springtide_core::reason::{IntentReason, ScaleReason};
+use springtide_core::scale::decide::{Active, Demand, Health, Memory, decide};
+use springtide_core::scale::demand::Present;
+use springtide_core::scale::policy::Policy;
+use springtide_core::units::Replicas;
+use springtide_scalers::TriggerId;
+
+use crate::kube::report::Note;
+
+/// A ScaledObject.
+pub struct Scaled {
+    /// The object as it was last seen.
+    pub object: ScaledObject,
+    /// Its target.
+    pub target: WorkloadKey,
+    /// What it asks for; none until its triggers were resolved and understood.
+    pub policy: Option<Policy>,
+    /// Its triggers, in the order of their readings.
+    pub triggers: Vec<BoundTrigger<TriggerId>>,
+    /// What the triggers read.
+    pub readings: Vec<Option<Reading>>,
+    /// What is wrong with it; nothing is scaled while there is anything.
+    pub problems: Vec<String>,
+    /// What others keep it from.
+    obstacle: Option<String>,
+    /// What was decided last.
+    pub demand: Option<Demand>,
+    /// What keeps wanted pods from coming.
+    pub withheld: Option<IntentReason>,
+    /// Whether it has to be decided on again.
+    pub dirty: bool,
+    /// The replicas that its target had when it was first decided on.
+    first_seen: Option<Replicas>,
+    memory: Memory,
+    reported: Option<Value>,
+    told: Told,
+}
+
+/// What was last told by events, so that each is told once.
+#[derive(Default, PartialEq, Eq)]
+struct Told {
+    ready: Option<bool>,
+    failing: bool,
+    withheld: bool,
+}
+
+impl Scaled {
+    /// A ScaledObject that was seen for the first time.
+    #[must_use]
+    pub fn new(now: Timestamp, object: ScaledObject) -> Self {
+        let status = object.status.as_ref();
+        let was_active = status.is_some_and(|status| scaled::is_active(status));
+        // One that was active when last heard of counts as active now: a restart never scales in early.
+        let last_active = if was_active { Some(now) } else { status.and_then(|status| scaled::last_active(status)) };
+        Self {
+            target: scaled::target(&object),
+            reported: status.and_then(|status| serde_json::to_value(status).ok()),
+            object,
+            policy: None,
+            triggers: Vec::new(),
+            readings: Vec::new(),
+            problems: Vec::new(),
+            obstacle: None,
+            demand: None,
+            withheld: None,
+            dirty: true,
+            first_seen: None,
+            memory: Memory::restored(last_active),
+            told: Told::default(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        typed::key(&self.object.metadata)
+    }
+
+    /// Takes in a newer version of the object. Says whether its triggers have to be resolved anew.
+    pub fn update(&mut self, object: ScaledObject) -> bool {
+        if typed::version(&object.metadata) < typed::version(&self.object.metadata) {
+            return false;
+        }
+        let changed = object.metadata.generation != self.object.metadata.generation || object.metadata.annotations != self.object.metadata.annotations;
+        self.target = scaled::target(&object);
+        self.object = object;
+        self.dirty |= changed;
+        changed
+    }
+
+    /// Whether one of its triggers refers to this authentication.
+    #[must_use]
+    pub fn uses(&self, auth: &Key) -> bool {
+        let namespace = self.key().namespace;
+        scaled::authentications(&self.object).any(|(name, of_cluster)| auth.name == name && auth.namespace == if of_cluster { "" } else { namespace.as_str() })
+    }
+
+    /// Takes in what its triggers resolved to. Returns the triggers that it no longer has.
+    pub fn bind(&mut self, bound: Result<(Policy, Vec<BoundTrigger<TriggerId>>), Vec<String>>) -> Vec<TriggerId> {
+        let old: Vec<TriggerId> = self.triggers.iter().map(|trigger| trigger.id).collect();
+        self.dirty = true;
+        match bound {
+            Ok((policy, triggers)) => {
+                // A trigger that has not changed keeps its reading, so that a change of another setting does not blind us for a while.
+                let readings = triggers.iter().map(|new| {
+                    let same = self.triggers.iter().position(|known| known.id == new.id);
+                    same.and_then(|i| self.readings.get(i).cloned().flatten())
+                });
+                self.readings = readings.collect();
+                (self.policy, self.triggers, self.problems) = (Some(policy), triggers, Vec::new());
+            }
+            Err(problems) => {
+                (self.policy, self.triggers, self.readings, self.problems) = (None, Vec::new(), Vec::new(), problems);
+                self.demand = None;
+            }
+        }
+        old.into_iter().filter(|id| !self.triggers.iter().any(|trigger| trigger.id == *id)).collect()
+    }
+
+    /// Takes in a reading.
+    pub fn read(&mut self, id: TriggerId, reading: Reading) {
+        if let Some(slot) = self.triggers.iter().position(|trigger| trigger.id == id).and_then(|i| self.readings.get_mut(i)) {
+            *slot = Some(reading);
+            self.dirty = true;
+        }
+    }
+
+    /// Whether its target's replicas differ from those that were decided.
+    #[must_use]
+    pub fn saw(&self, replicas: Replicas) -> bool {
+        self.demand.as_ref().is_none_or(|demand| demand.want != replicas)
+    }
+
+    /// Takes in what others keep it from: its target is missing, or somebody else scales it.
+    pub fn set_obstacle(&mut self, has_target: bool, conflict: Option<&String>) {
+        let obstacle = match conflict {
+            Some(conflict) => Some(conflict.clone()),
+            None if !has_target => Some(format!("spec.scaleTargetRef: {} does not exist; create it or correct the reference", self.target)),
+            None => None,
+        };
+        if self.obstacle != obstacle {
+            self.obstacle = obstacle;
+            self.dirty = true;
+        }
+    }
+
+    /// Whether nothing is wrong with it.
+    #[must_use]
+    pub fn may_scale(&self) -> bool {
+        self.policy.is_some() && self.obstacle.is_none() && self.problems.is_empty()
+    }
+
+    /// A reference to it, for events.
+    #[must_use]
+    pub fn reference(&self) -> ObjectReference {
+        self.object.object_ref(&())
+    }
+
+    /// Decides on it, where its target is like this.
+    pub fn decide(&mut self, now: Timestamp, present: Present) {
+        let Some(policy) = &self.policy else { return };
+        self.first_seen.get_or_insert(present.replicas);
+        let (demand, memory) = decide(now, policy, present, &self.readings, std::mem::take(&mut self.memory));
+        self.memory = memory;
+        self.demand = Some(demand);
+        self.dirty = false;
+    }
+
+    /// The status as it should be now, where that differs from what was last written.
+    pub fn status(&mut self, now: Timestamp) -> Option<Value> {
+        let status = self.wanted_status(now);
+        let known = self.reported.as_ref();
+        let differs = status.as_object().is_some_and(|fields| fields.iter().any(|(key, value)| known.and_then(|known| known.get(key)).unwrap_or(&Value::Null) != value));
+        if !differs {
+            return None;
+        }
+        let patch = json!({ "status": status });
+        match (&mut self.reported, status) {
+            (Some(Value::Object(known)), Value::Object(new)) => known.extend(new),
+            (known, new) => *known = Some(new),
+        }
+        Some(patch)
+    }
+
+    fn wanted_status(&self, now: Timestamp) -> Value {
+        let known = |field: &str| self.reported.as_ref().and_then(|status| status.get(field)).cloned();
+        let original = known("originalReplicaCount").filter(|value| !value.is_null()).or_else(|| self.first_seen.map(|replicas| json!(replicas.0)));
+        let was_active = self.reported.as_ref().and_then(|status| status.pointer("/conditions")).is_some_and(|all| {
+            all.as_array().into_iter().flatten().any(|c| c.get("type") == Some(&json!("Active")) && c.get("status") == Some(&json!("True")))
+        });
+        let is_active = self.demand.as_ref().is_some_and(|demand| demand.activity == Active::Yes);
+        // Written on edges only: between them, Active=True says that it was active until now.
+        let last_active = match (was_active, is_active) {
+            (false, true) => Some(json!(format!("{now:.0}"))),
+            (true, false) => Some(json!(format!("{:.0}", self.memory.last_active.unwrap_or(now)))),
+            _ => known("lastActiveTime"),
+        };
+        let names: Vec<&Name> = self.triggers.iter().map(|trigger| &trigger.metric).collect();
+        json!({
+            "scaleTargetKind": scaled::target_kind(&self.object),
+            "scaleTargetGVKR": scaled::target_gvkr(&self.object),
+            "externalMetricNames": names,
+            "originalReplicaCount": original,
+            "lastActiveTime": last_active,
+            "conditions": self.conditions(),
+            "triggersTypes": scaled::trigger_types(&self.object),
+            "authenticationsTypes": scaled::authentication_names(&self.object),
+        })
+    }
+
+    fn conditions(&self) -> Value {
+        let condition = |kind: &str, status: &str, reason: &str, message: String| json!({ "type": kind, "status": status, "reason": reason, "message": message });
+        let (ready, ready_reason, ready_message) = self.readiness();
+        let demand = self.demand.as_ref();
+        let cooling = demand.is_some_and(|d| d.reasons.iter().any(|reason| matches!(reason, ScaleReason::Cooldown { .. })));
+        let (active, active_reason) = match demand.map(|d| d.activity) {
+            Some(Active::Yes) => ("True", "ScalerActive"),
+            Some(Active::No) if cooling => ("False", "ScalerCooldown"),
+            Some(Active::No) => ("False", "ScalerNotActive"),
+            Some(Active::Unknown) | None => ("Unknown", "UnknownState"),
+        };
+        let active_message = match active {
+            "True" => "Scaling is performed because triggers are active",
+            "False" => "Scaling is not performed because triggers are not active",
+            _ => "No trigger has been read yet",
+        };
+        let fallback = if demand.is_some_and(|d| d.fallback) { ("True", "FallbackExists") } else { ("False", "NoFallbackFound") };
+        let paused = if scaled::is_paused(&self.object) { ("True", "ScaledObjectPaused") } else { ("False", "ScaledObjectUnpaused") };
+        json!([
+            condition("Ready", ready, ready_reason, ready_message),
+            condition("Active", active, active_reason, active_message.to_owned()),
+            condition("Fallback", fallback.0, fallback.1, String::new()),
+            condition("Paused", paused.0, paused.1, String::new()),
+        ])
+    }
+
+    fn readiness(&self) -> (&'static str, &'static str, String) {
+        if !self.problems.is_empty() || self.obstacle.is_some() {
+            let all: Vec<&str> = self.problems.iter().chain(&self.obstacle).map(String::as_str).collect();
+            return ("False", "ScaledObjectCheckFailed", all.join("; "));
+        }
+        let Some(demand) = &self.demand else { return ("Unknown", "", "Its triggers have not been read yet".to_owned()) };
+        let failures = || {
+            let texts = demand.reasons.iter().filter(|reason| matches!(reason, ScaleReason::ReadFailed { .. })).map(ToString::to_string);
+            texts.collect::<Vec<_>>().join("; ")
+        };
+        match demand.health {
+            Health::AllFail => ("False", "TriggerError", failures()),
+            Health::SomeFail => ("Unknown", "PartialTriggerError", failures()),
+            Health::NotRead => ("Unknown", "", "Its triggers have not been read yet".to_owned()),
+            Health::AllRead => match &self.withheld {
+                Some(reason) => ("True", "ScaledObjectReady", format!("{reason}")),
+                None => ("True", "ScaledObjectReady", "ScaledObject is defined correctly and is ready for scaling".to_owned()),
+            },
+        }
+    }
+
+    /// What has happened since it was last asked.
+    pub fn notes(&mut self) -> Vec<Note> {
+        let (ready, _, message) = self.readiness();
+        let mut notes = Vec::new();
+        let now = Told { ready: (ready != "Unknown").then_some(ready == "True"), failing: ready == "False" && self.may_scale(), withheld: self.withheld.is_some() };
+        let note = |warning, reason, message: String| Note { warning, reason, action: "Scale", message };
+        if now.ready == Some(true) && self.told.ready != now.ready {
+            notes.push(note(false, "ScaledObjectReady", "ScaledObject is ready for scaling".to_owned()));
+        }
+        if now.ready == Some(false) && self.told.ready != now.ready {
+            notes.push(note(true, if now.failing { "KEDAScalerFailed" } else { "ScaledObjectCheckFailed" }, message));
+        }
+        if let Some(reason) = self.withheld.as_ref().filter(|_| !self.told.withheld) {
+            notes.push(note(true, "PodsWithheld", reason.to_string()));
+        }
+        self.told = Told { ready: now.ready.or(self.told.ready), ..now };
+        notes
+    }
+
+    /// What an event says of a scale write that has landed.
+    #[must_use]
+    pub fn scaled_note(&self, from: u32, to: u32) -> Note {
+        let (kind, key) = (&self.target.kind, &self.target.key);
+        let why = self.demand.iter().flat_map(|demand| &demand.reasons).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let reason = if to == 0 { "KEDAScaleTargetDeactivated" } else if from == 0 { "KEDAScaleTargetActivated" } else { "ScaleTargetScaled" };
+        Note { warning: false, reason, action: "Scale", message: format!("Scaled {kind} {key} from {from} to {to}: {why}") }
+    }
+}

@@ -1,0 +1,410 @@
+//! All that the daemon knows: the index of the cluster, the ScaledObjects, and what is remembered from turn to turn. Fed by sightings and facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use serde::de::DeserializeOwned;
+use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
+use springtide_api::keda::{ClusterTriggerAuthentication, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
+use springtide_api::typed;
+use springtide_core::name::{Key, Name};
+use springtide_core::nodes::cluster::Cluster;
+use springtide_core::nodes::decide::Memory as NodeMemory;
+use springtide_core::nodes::offer::{ClassRef, Offers};
+use springtide_core::nodes::workload::{Template, WorkloadKey};
+use springtide_core::units::Replicas;
+
+use super::scaled::Scaled;
+use crate::kube::act::Fact;
+use crate::kube::probe::Probed;
+use crate::kube::watch::{Change, Custom, Seen, WATCHES};
+
+/// What is known.
+#[derive(Default)]
+pub struct State {
+    /// The index.
+    pub cluster: Cluster,
+    /// What can be bought.
+    pub offers: Offers,
+    /// ScaledObjects by name.
+    pub scaled: BTreeMap<Key, Scaled>,
+    /// Authentications by kind and name; those of the cluster have no namespace.
+    pub auths: BTreeMap<Key, TriggerAuthenticationSpec>,
+    /// HPAs by name, with what they scale.
+    pub hpas: BTreeMap<Key, WorkloadKey>,
+    /// NodePools as objects, for their status.
+    pub pools: BTreeMap<Name, NodePool>,
+    /// What the node layer remembers.
+    pub memory: NodeMemory,
+    /// What the workload layer wants of each target.
+    pub wanted: BTreeMap<WorkloadKey, Replicas>,
+    /// What has to be looked at again outside of the index.
+    pub news: News,
+    listed: BTreeSet<String>,
+}
+
+/// What changed since it was last asked.
+#[derive(Default)]
+pub struct News {
+    /// ScaledObjects whose triggers have to be resolved anew.
+    pub unresolved: BTreeSet<Key>,
+    /// ScaledObjects that are gone, or whose triggers are.
+    pub dropped: Vec<Scaled>,
+    /// NodeClasses whose offers have to be asked for.
+    pub classes: BTreeSet<ClassRef>,
+    /// Objects that cannot be read, and why.
+    pub unreadable: Vec<(Custom, Key, String)>,
+}
+
+impl State {
+    /// Whether every watch has shown its first list.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.listed.len() == WATCHES
+    }
+
+    /// Begins a new round of watches: what is known stays, and nothing is decided until all of it has been listed again.
+    pub fn begin_round(&mut self) {
+        self.listed.clear();
+    }
+
+    /// Takes in what a watch or an answer told.
+    pub fn see(&mut self, now: Timestamp, seen: Seen) {
+        match seen {
+            Seen::Pod(change) => self.see_pod(now, change),
+            Seen::Node(change) => match change {
+                Change::Applied(node) => match typed::node::node(&node) {
+                    Ok((name, node)) => drop(self.cluster.apply_node(name, node)),
+                    Err(error) => tracing::warn!(node = node.name_any(), %error, "a node cannot be understood and is left out"),
+                },
+                Change::Deleted(node) => self.cluster.delete_node(&node.name_any(), node.metadata.uid.as_deref()),
+                Change::Listed(keys) => self.listed("Node", keys, |state| state.cluster.nodes.keys().map(plain).collect(), |state, key| state.cluster.delete_node(&key.name, None)),
+            },
+            Seen::Deployment(change) => self.see_workload("Deployment", change, |object| Some(typed::workload::deployment(object))),
+            Seen::StatefulSet(change) => self.see_workload("StatefulSet", change, |object| Some(typed::workload::stateful_set(object))),
+            Seen::ReplicaSet(change) => self.see_replica_set(change),
+            Seen::DaemonSet(change) => match change {
+                Change::Applied(set) => match typed::node::daemon_set(&set, &mut self.cluster.shapes) {
+                    Ok((key, shape)) => drop(self.cluster.daemons.insert(key, shape)),
+                    Err(error) => tracing::warn!(daemon_set = set.name_any(), %error, "a DaemonSet cannot be understood and is left out"),
+                },
+                Change::Deleted(set) => drop(self.cluster.daemons.remove(&typed::key(&set.metadata))),
+                Change::Listed(keys) => self.listed("DaemonSet", keys, |state| state.cluster.daemons.keys().cloned().collect(), |state, key| drop(state.cluster.daemons.remove(key))),
+            },
+            Seen::Quota(change) => match change {
+                Change::Applied(quota) => match typed::node::quota(&quota) {
+                    Ok((key, quota)) => drop(self.cluster.quotas.insert(key, quota)),
+                    Err(error) => tracing::warn!(quota = quota.name_any(), %error, "a ResourceQuota cannot be understood and is left out"),
+                },
+                Change::Deleted(quota) => drop(self.cluster.quotas.remove(&typed::key(&quota.metadata))),
+                Change::Listed(keys) => self.listed("ResourceQuota", keys, |state| state.cluster.quotas.keys().cloned().collect(), |state, key| drop(state.cluster.quotas.remove(key))),
+            },
+            Seen::Hpa(change) => match change {
+                Change::Applied(hpa) => drop(self.hpas.insert(typed::key(&hpa.metadata), target_of(&hpa))),
+                Change::Deleted(hpa) => drop(self.hpas.remove(&typed::key(&hpa.metadata))),
+                Change::Listed(keys) => self.listed("HorizontalPodAutoscaler", keys, |state| state.hpas.keys().cloned().collect(), |state, key| drop(state.hpas.remove(key))),
+            },
+            Seen::Custom(kind, change) => self.see_custom(now, kind, change),
+        }
+    }
+
+    fn see_pod(&mut self, now: Timestamp, change: Change<k8s_openapi::api::core::v1::Pod>) {
+        match change {
+            Change::Applied(pod) => match typed::pod::pod(&pod, &mut self.cluster.shapes) {
+                Ok((key, pod)) => drop(self.cluster.apply_pod(now, key, pod)),
+                Err(error) => tracing::warn!(pod = %typed::key(&pod.metadata), %error, "a pod cannot be understood and is left out"),
+            },
+            Change::Deleted(pod) => self.cluster.delete_pod(now, &typed::key(&pod.metadata), pod.metadata.uid.as_deref()),
+            Change::Listed(keys) => {
+                self.cluster.retain_pods(now, &keys);
+                self.listed.insert("Pod".to_owned());
+            }
+        }
+    }
+
+    fn see_workload<K>(&mut self, kind: &str, change: Change<K>, read: impl Fn(&K) -> Option<(WorkloadKey, springtide_core::nodes::workload::Workload)>) {
+        match change {
+            Change::Applied(object) => {
+                if let Some((key, workload)) = read(&object) {
+                    self.cluster.apply_workload(key, workload);
+                }
+            }
+            Change::Deleted(object) => {
+                if let Some((key, _)) = read(&object) {
+                    self.cluster.workloads.remove(&key);
+                }
+            }
+            Change::Listed(keys) => {
+                let of_kind = |key: &WorkloadKey| key.kind == kind;
+                self.cluster.workloads.retain(|key, _| !of_kind(key) || keys.contains(&key.key));
+                self.listed.insert(kind.to_owned());
+            }
+        }
+    }
+
+    fn see_replica_set(&mut self, change: Change<k8s_openapi::api::apps::v1::ReplicaSet>) {
+        match change {
+            Change::Applied(object) => {
+                let (key, workload, set) = typed::workload::replica_set(&object);
+                // One that a Deployment owns is scaled through the Deployment.
+                if set.owner.is_none() {
+                    self.cluster.apply_workload(key, workload.clone());
+                }
+                self.cluster.apply_replica_set(workload.uid, set);
+            }
+            Change::Deleted(object) => {
+                let (key, workload, _) = typed::workload::replica_set(&object);
+                self.cluster.workloads.remove(&key);
+                self.cluster.delete_replica_set(&workload.uid);
+            }
+            // Sets are known by UID: one that is gone owns no pods, and does no harm.
+            Change::Listed(keys) => self.see_workload::<()>("ReplicaSet", Change::Listed(keys), |()| None),
+        }
+    }
+
+    fn see_custom(&mut self, now: Timestamp, kind: Custom, change: Change<DynamicObject>) {
+        let key = |object: &DynamicObject| typed::key(&object.metadata);
+        match (kind, change) {
+            (Custom::ScaledObject, Change::Applied(object)) => self.apply_scaled(now, *object),
+            (Custom::ScaledObject, Change::Deleted(object)) => self.drop_scaled(&key(&object)),
+            (Custom::TriggerAuthentication, Change::Applied(object)) => {
+                if let Some(auth) = self.read::<TriggerAuthentication>(kind, &object) {
+                    self.apply_auth(key(&object), auth.spec);
+                }
+            }
+            (Custom::ClusterTriggerAuthentication, Change::Applied(object)) => {
+                if let Some(auth) = self.read::<ClusterTriggerAuthentication>(kind, &object) {
+                    self.apply_auth(key(&object), auth.spec.0);
+                }
+            }
+            (Custom::TriggerAuthentication | Custom::ClusterTriggerAuthentication, Change::Deleted(object)) => self.drop_auth(&key(&object)),
+            (Custom::NodePool, Change::Applied(object)) => {
+                if let Some(pool) = self.read::<NodePool>(kind, &object) {
+                    self.pools.insert(object.name_any().into(), pool);
+                    self.refresh_pools();
+                }
+            }
+            (Custom::NodePool, Change::Deleted(object)) => self.drop_pool(&object.name_any()),
+            (Custom::NodeClaim, Change::Applied(object)) => self.apply_claim(kind, &object),
+            (Custom::NodeClaim, Change::Deleted(object)) => self.cluster.delete_claim(&object.name_any(), object.metadata.uid.as_deref()),
+            (Custom::KwokNodeClass, Change::Applied(object)) => {
+                if self.read::<KwokNodeClass>(kind, &object).is_some() {
+                    let class = kwok_class(&object.name_any());
+                    self.cluster.classes.insert(class.clone());
+                    self.news.classes.insert(class);
+                    self.refresh_pools();
+                }
+            }
+            (Custom::KwokNodeClass, Change::Deleted(object)) => self.drop_class(&object.name_any()),
+            (kind, Change::Listed(keys)) => self.listed_custom(kind, keys),
+        }
+    }
+
+    fn listed_custom(&mut self, kind: Custom, keys: BTreeSet<Key>) {
+        let name = format!("{kind:?}");
+        match kind {
+            Custom::ScaledObject => self.listed(&name, keys, |state| state.scaled.keys().cloned().collect(), Self::drop_scaled),
+            Custom::TriggerAuthentication => {
+                self.listed(&name, keys, |state| state.auths.keys().filter(|key| !key.namespace.is_empty()).cloned().collect(), Self::drop_auth);
+            }
+            Custom::ClusterTriggerAuthentication => {
+                self.listed(&name, keys, |state| state.auths.keys().filter(|key| key.namespace.is_empty()).cloned().collect(), Self::drop_auth);
+            }
+            Custom::NodePool => self.listed(&name, keys, |state| state.pools.keys().map(plain).collect(), |state, key| state.drop_pool(&key.name)),
+            // A claim that is planned and whose creation has not been answered is not in the list, and stays.
+            Custom::NodeClaim => self.listed(
+                &name,
+                keys,
+                |state| state.cluster.claims.iter().filter(|(_, claim)| claim.uid.is_some()).map(|(name, _)| plain(name)).collect(),
+                |state, key| state.cluster.delete_claim(&key.name, None),
+            ),
+            Custom::KwokNodeClass => {
+                self.listed(&name, keys, |state| state.cluster.classes.iter().map(|class| plain(&class.name)).collect(), |state, key| state.drop_class(&key.name));
+            }
+        }
+    }
+
+    /// A list is complete: forgets what is not in it.
+    fn listed(&mut self, kind: &str, keys: BTreeSet<Key>, known: impl Fn(&Self) -> Vec<Key>, forget: impl Fn(&mut Self, &Key)) {
+        for key in known(self).iter().filter(|key| !keys.contains(*key)) {
+            forget(self, key);
+        }
+        self.listed.insert(kind.to_owned());
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, kind: Custom, object: &DynamicObject) -> Option<T> {
+        let read = serde_json::to_value(object).and_then(serde_json::from_value::<T>);
+        if let Err(error) = &read {
+            self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string()));
+        }
+        read.ok()
+    }
+
+    fn apply_scaled(&mut self, now: Timestamp, object: DynamicObject) {
+        let key = typed::key(&object.metadata);
+        let Some(object) = self.read::<ScaledObject>(Custom::ScaledObject, &object) else { return };
+        match self.scaled.get_mut(&key) {
+            Some(scaled) => {
+                if scaled.update(object) {
+                    self.news.unresolved.insert(key);
+                }
+            }
+            None => {
+                self.scaled.insert(key.clone(), Scaled::new(now, object));
+                self.news.unresolved.insert(key);
+            }
+        }
+    }
+
+    fn drop_scaled(&mut self, key: &Key) {
+        if let Some(scaled) = self.scaled.remove(key) {
+            self.wanted.remove(&scaled.target);
+            self.news.dropped.push(scaled);
+        }
+        self.news.unresolved.remove(key);
+    }
+
+    fn apply_auth(&mut self, key: Key, spec: TriggerAuthenticationSpec) {
+        self.resolve_users_of(&key);
+        self.auths.insert(key, spec);
+    }
+
+    fn drop_auth(&mut self, key: &Key) {
+        self.auths.remove(key);
+        self.resolve_users_of(key);
+    }
+
+    fn resolve_users_of(&mut self, auth: &Key) {
+        let users = self.scaled.iter().filter(|(_, scaled)| scaled.uses(auth)).map(|(key, _)| key.clone());
+        self.news.unresolved.extend(users);
+    }
+
+    fn apply_claim(&mut self, kind: Custom, object: &DynamicObject) {
+        let Some(claim) = self.read::<NodeClaim>(kind, object) else { return };
+        match typed::claim::claim(&claim) {
+            // Claims of a kind that we do not serve are somebody else's.
+            Ok((name, claim)) if is_served(&claim.spec.class) => drop(self.cluster.apply_claim(name, claim)),
+            Ok(_) => {}
+            Err(error) => self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string())),
+        }
+    }
+
+    fn drop_pool(&mut self, name: &str) {
+        self.pools.remove(name);
+        self.cluster.pools.remove(name);
+    }
+
+    fn drop_class(&mut self, name: &str) {
+        let class = kwok_class(name);
+        self.cluster.classes.remove(&class);
+        self.offers.0.remove(&class);
+        self.refresh_pools();
+    }
+
+    /// Pools depend on their NodeClass: both may come first.
+    fn refresh_pools(&mut self) {
+        for (name, object) in &self.pools {
+            match typed::pool::pool(object) {
+                Ok(mut pool) if is_served(&pool.class) => {
+                    if pool.unusable.is_none() && !self.cluster.classes.contains(&pool.class) {
+                        pool.unusable = Some(format!("its NodeClass {} does not exist; create it or correct spec.template.spec.nodeClassRef", pool.class));
+                    }
+                    self.cluster.pools.insert(name.clone(), pool);
+                }
+                Ok(_) => drop(self.cluster.pools.remove(name)),
+                Err(error) => self.news.unreadable.push((Custom::NodePool, plain(name), error.to_string())),
+            }
+        }
+    }
+
+    /// Takes in what an action of ours made known.
+    pub fn learn(&mut self, now: Timestamp, fact: Fact) {
+        match fact {
+            Fact::Seen(seen) => self.see(now, seen),
+            Fact::Scaled { workload, version, replicas } => {
+                if let Some(known) = self.cluster.workloads.get_mut(&workload)
+                    && known.version <= version
+                {
+                    (known.version, known.replicas) = (version, replicas);
+                }
+            }
+            Fact::Bought { claim, machine } => {
+                if let Some(known) = self.cluster.claims.get_mut(&claim) {
+                    known.machine = Some(*machine);
+                }
+            }
+            Fact::OutOfStock { refused } => {
+                let until = now.checked_add(STOCK_OUT).unwrap_or(now);
+                for offering in refused {
+                    tracing::info!(%offering, "out of stock");
+                    self.memory.stock.mark(offering, until);
+                }
+            }
+            Fact::Template { hash, probed } => {
+                if let Some(template) = self.template(probed) {
+                    self.cluster.templates.insert(hash, template);
+                }
+            }
+            Fact::Ended { claim } => {
+                if let Some(known) = self.cluster.claims.get_mut(&claim) {
+                    known.ended = true;
+                }
+            }
+            Fact::Inspected { node, pods, at } => {
+                let listed: BTreeSet<Key> = pods.iter().map(|pod| typed::key(&pod.metadata)).collect();
+                let gone: Vec<Key> = self.cluster.load(&node).into_iter().flat_map(|load| &load.pods).filter(|key| !listed.contains(*key)).cloned().collect();
+                for key in gone {
+                    self.cluster.delete_pod(now, &key, None);
+                }
+                for pod in pods {
+                    self.see_pod(now, Change::Applied(Box::new(pod)));
+                }
+                self.memory.inspected(&node, at);
+            }
+        }
+    }
+
+    fn template(&mut self, probed: Probed) -> Option<Template> {
+        match probed {
+            Probed::Pod(spec) => match (typed::pod::shape(&spec), typed::pod::limits(&spec)) {
+                (Ok(shape), Ok(limits)) => Some(Template::Pod { shape: self.cluster.shapes.intern(shape), limits }),
+                (Err(error), _) | (_, Err(error)) => Some(Template::Refused(error.to_string())),
+            },
+            Probed::Refused(message) => Some(Template::Refused(message)),
+        }
+    }
+
+    /// Forgets which templates were refused, so that they are asked about again.
+    pub fn forget_refused_templates(&mut self) {
+        self.cluster.templates.retain(|_, template| matches!(template, Template::Pod { .. }));
+    }
+}
+
+/// An offering that was refused is not asked for again for so long; Karpenter's time.
+const STOCK_OUT: springtide_core::Span = springtide_core::Span::from_mins(3);
+
+fn plain(name: &Name) -> Key {
+    Key { namespace: Name::default(), name: name.clone() }
+}
+
+/// The reference by which pools name a KWOKNodeClass.
+#[must_use]
+pub fn kwok_class(name: &str) -> ClassRef {
+    ClassRef { group: "karpenter.kwok.sh".into(), kind: "KWOKNodeClass".into(), name: name.into() }
+}
+
+fn is_served(class: &ClassRef) -> bool {
+    *class == kwok_class(&class.name)
+}
+
+fn target_of(hpa: &HorizontalPodAutoscaler) -> WorkloadKey {
+    let reference = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
+    let namespace = hpa.namespace().unwrap_or_default();
+    WorkloadKey {
+        kind: reference.map_or("", |r| &r.kind).into(),
+        key: Key::new(namespace, reference.map_or("", |r| r.name.as_str())),
+    }
+}

@@ -1,0 +1,145 @@
+//! What the API server tells: one watch for each kind, in a table. What they say goes into one channel, in the order of each watch.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use springtide_core::name::Key;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// One thing that was seen.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names are the kinds'")]
+pub enum Seen {
+    Pod(Change<Pod>),
+    Node(Change<Node>),
+    Deployment(Change<Deployment>),
+    StatefulSet(Change<StatefulSet>),
+    ReplicaSet(Change<ReplicaSet>),
+    DaemonSet(Change<DaemonSet>),
+    Quota(Change<ResourceQuota>),
+    Hpa(Change<HorizontalPodAutoscaler>),
+    /// An object of a kind of our own crate, not yet typed: one that cannot be read must not stop the others.
+    Custom(Custom, Change<DynamicObject>),
+}
+
+/// What happened to an object.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// It is like this now.
+    Applied(Box<K>),
+    /// It is gone; like this when it went.
+    Deleted(Box<K>),
+    /// A list is complete: whatever is not in it is gone.
+    Listed(BTreeSet<Key>),
+}
+
+/// The kinds of KEDA and Karpenter that are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the kinds'")]
+pub enum Custom {
+    ScaledObject,
+    TriggerAuthentication,
+    ClusterTriggerAuthentication,
+    NodePool,
+    NodeClaim,
+    KwokNodeClass,
+}
+
+impl Custom {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::ScaledObject, Self::TriggerAuthentication, Self::ClusterTriggerAuthentication, Self::NodePool, Self::NodeClaim, Self::KwokNodeClass];
+
+    /// Where the API server serves it.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind) = match self {
+            Self::ScaledObject => ("keda.sh", "v1alpha1", "ScaledObject"),
+            Self::TriggerAuthentication => ("keda.sh", "v1alpha1", "TriggerAuthentication"),
+            Self::ClusterTriggerAuthentication => ("keda.sh", "v1alpha1", "ClusterTriggerAuthentication"),
+            Self::NodePool => ("karpenter.sh", "v1", "NodePool"),
+            Self::NodeClaim => ("karpenter.sh", "v1", "NodeClaim"),
+            Self::KwokNodeClass => ("karpenter.kwok.sh", "v1alpha1", "KWOKNodeClass"),
+        };
+        let plural = match self {
+            Self::KwokNodeClass => "kwoknodeclasses".to_owned(),
+            _ => format!("{}s", kind.to_lowercase()),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural)
+    }
+}
+
+/// What was seen, and by which round of watches: what an older round still says is thrown away.
+#[derive(Debug)]
+pub struct Sighting {
+    /// The round.
+    pub round: u64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// How many watches there are, and so how many first lists have to come before anything is decided.
+pub const WATCHES: usize = 8 + Custom::ALL.len();
+
+/// Starts all watches. They end with the set.
+#[must_use]
+pub fn all(client: &Client, round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<()> {
+    let mut set = JoinSet::new();
+    let send = |tx: &mpsc::Sender<Sighting>| Sink { round, tx: tx.clone() };
+    set.spawn(follow(Api::<Pod>::all(client.clone()), send(tx), Seen::Pod));
+    set.spawn(follow(Api::<Node>::all(client.clone()), send(tx), Seen::Node));
+    set.spawn(follow(Api::<Deployment>::all(client.clone()), send(tx), Seen::Deployment));
+    set.spawn(follow(Api::<StatefulSet>::all(client.clone()), send(tx), Seen::StatefulSet));
+    set.spawn(follow(Api::<ReplicaSet>::all(client.clone()), send(tx), Seen::ReplicaSet));
+    set.spawn(follow(Api::<DaemonSet>::all(client.clone()), send(tx), Seen::DaemonSet));
+    set.spawn(follow(Api::<ResourceQuota>::all(client.clone()), send(tx), Seen::Quota));
+    set.spawn(follow(Api::<HorizontalPodAutoscaler>::all(client.clone()), send(tx), Seen::Hpa));
+    for kind in Custom::ALL {
+        let api = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
+        set.spawn(follow(api, send(tx), move |change| Seen::Custom(kind, change)));
+    }
+    set
+}
+
+struct Sink {
+    round: u64,
+    tx: mpsc::Sender<Sighting>,
+}
+
+async fn follow<K>(api: Api<K>, sink: Sink, wrap: impl Fn(Change<K>) -> Seen)
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut listed = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(watcher::Event::Apply(object)) => Change::Applied(Box::new(object)),
+            Ok(watcher::Event::Delete(object)) => Change::Deleted(Box::new(object)),
+            Ok(watcher::Event::Init) => {
+                listed.clear();
+                continue;
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.insert(Key::new(object.namespace().unwrap_or_default(), object.name_any()));
+                Change::Applied(Box::new(object))
+            }
+            Ok(watcher::Event::InitDone) => Change::Listed(std::mem::take(&mut listed)),
+            Err(error) => {
+                tracing::warn!(error = %error, "a watch broke off and is begun again");
+                continue;
+            }
+        };
+        if sink.tx.send(Sighting { round: sink.round, seen: wrap(change) }).await.is_err() {
+            return;
+        }
+    }
+}

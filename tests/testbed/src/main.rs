@@ -1,0 +1,74 @@
+//! `springtide-testbed`: what `cargo xtask setup` and `cargo xtask testbed` call.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use springtide_testbed::{Named, Programs};
+
+#[derive(Parser)]
+#[command(about = "Real parts on loopback, for tests and for a person who tries something")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the programs of the control plane, unless they are built
+    Setup,
+    /// Start a control plane and a RabbitMQ in the background
+    Up(Name),
+    /// Stop them, and clean up after them when they crashed
+    Down(Name),
+    /// Say which run and how to reach them
+    Status,
+    /// Start them and stay until told to end
+    #[command(hide = true)]
+    Hold(Name),
+}
+
+#[derive(clap::Args)]
+struct Name {
+    /// Several run at once under different names
+    #[arg(long, default_value = "default")]
+    name: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("testbed: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Setup => {
+            let programs = tokio::task::spawn_blocking(Programs::ensure).await??;
+            let Programs { etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok } = programs;
+            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok] {
+                println!("{}", program.display());
+            }
+        }
+        Command::Up(Name { name }) => println!("{}", Named::new(&name)?.up().await?),
+        Command::Down(Name { name }) => {
+            let ran = Named::new(&name)?.down().await?;
+            println!("{name}: {}", if ran { "stopped" } else { "did not run" });
+        }
+        Command::Status => {
+            for name in Named::all()? {
+                match Named::new(&name)?.reach()? {
+                    Some(reach) => println!("{name}: runs\n{reach}"),
+                    None => println!("{name}: crashed; `cargo xtask testbed down --name {name}` cleans up"),
+                }
+            }
+        }
+        Command::Hold(Name { name }) => Named::new(&name)?.hold().await?,
+    }
+    Ok(())
+}
