@@ -1,6 +1,7 @@
 //! The loop: what was seen goes into the state, a turn decides, and what was decided is carried out. The steps of a turn stand in one list.
 
 mod dispatch;
+mod pools;
 mod resolve;
 mod scaled;
 mod state;
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::dispatch::{Dispatcher, Done};
+use self::pools::PoolReports;
 use self::resolve::Resolved;
 use self::state::State;
 use crate::kube::act::{ActError, Actor};
@@ -131,6 +133,7 @@ struct Daemon {
     led: bool,
     refreshed: Instant,
     shadowed: Vec<String>,
+    pools: PoolReports,
 }
 
 impl Daemon {
@@ -167,6 +170,7 @@ impl Daemon {
             led: false,
             refreshed: Instant::now(),
             shadowed: Vec::new(),
+            pools: PoolReports::default(),
         };
         daemon.begin_round();
         daemon
@@ -377,6 +381,16 @@ impl Daemon {
         let conflicts = resolve::conflicts(&self.state);
         let mut actions = Vec::new();
         for (key, scaled) in &mut self.state.scaled {
+            if scaled.object.metadata.deletion_timestamp.is_some() {
+                if scaled.has_finalizer() {
+                    actions.push(Action::ReleaseScaled { object: key.clone() });
+                }
+                self.state.wanted.remove(&scaled.target);
+                continue;
+            }
+            if let Some(autoscaler) = scaled.left_autoscaler(&self.state.hpas) {
+                actions.push(Action::RemoveAutoscaler { autoscaler });
+            }
             let workload = self.state.cluster.workloads.get(&scaled.target);
             scaled.set_obstacle(workload.is_some(), conflicts.get(key));
             let Some(workload) = workload.filter(|_| scaled.may_scale()) else {
@@ -390,6 +404,10 @@ impl Daemon {
             let counts = self.state.cluster.counts_of(workload);
             scaled.decide(now, Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) });
             let Some(demand) = &scaled.demand else { continue };
+            if scaled.is_shadow() {
+                self.state.wanted.remove(&scaled.target);
+                continue;
+            }
             self.state.wanted.insert(scaled.target.clone(), demand.want);
             if demand.want != workload.replicas {
                 actions.push(Action::Scale {
@@ -424,10 +442,12 @@ impl Daemon {
         let nodes = self.may_write(Layer::Nodes);
         for action in scales {
             if !workloads {
-                tracing::info!(%action, "not done: shadow mode");
+                tracing::debug!(%action, "not done: shadow mode");
                 continue;
             }
-            if let Action::Scale { workload, to, .. } = &action
+            if !matches!(action, Action::Scale { .. }) {
+                self.dispatcher.begin(&action, None);
+            } else if let Action::Scale { workload, to, .. } = &action
                 && self.dispatcher.begin(&action, None)
                 && let Some(known) = self.state.cluster.workloads.get_mut(workload)
             {
@@ -474,11 +494,24 @@ impl Daemon {
     }
 
     fn report(&mut self, now: Timestamp, plan: &Plan) {
-        if self.settings.shadow || !self.may_write(Layer::Workloads) {
-            return;
+        let holdings = pools::holdings(&self.state.cluster);
+        for (pool, held) in &holdings {
+            metrics::gauge!(names::NODES, "nodepool" => pool.to_string()).set(f64::from(held.machines));
+            #[expect(clippy::cast_precision_loss, reason = "a price is far below 2^52 millionths of a dollar")]
+            metrics::gauge!(names::PRICE, "nodepool" => pool.to_string()).set(held.price as f64 / 1e6);
         }
+        metrics::gauge!(names::UNPLACED).set(plan.unplaced.iter().map(|unplaced| f64::from(unplaced.count)).sum::<f64>());
+        let pool_reports = self.pools.changes(now, &self.state, &holdings);
+        if self.may_write(Layer::Nodes) {
+            pool_reports.into_iter().for_each(|report| drop(self.reports.send(report)));
+        }
+        let writes = self.may_write(Layer::Workloads);
         for (key, scaled) in &mut self.state.scaled {
             scaled.withheld = plan.withheld.iter().find(|(workload, _)| *workload == scaled.target).map(|(_, reason)| reason.clone());
+            scaled.count();
+            if !writes {
+                continue;
+            }
             if let Some(patch) = scaled.status(now) {
                 drop(self.reports.send(Report::Status { kind: crate::kube::watch::Custom::ScaledObject, key: key.clone(), patch }));
             }

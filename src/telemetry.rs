@@ -90,8 +90,6 @@ pub mod names {
     macro_rules! names {
         ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
             $($(#[$doc])* pub const $constant: &str = $name;)*
-            /// All of them.
-            pub const ALL: &[&str] = &[$($name),*];
         };
     }
     names! {

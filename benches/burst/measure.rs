@@ -90,6 +90,8 @@ pub async fn run(stage: &Stage, queue: &Queue, program: &str, disturbance: Distu
     if let Some(daemon) = daemon {
         daemon.stop().await?;
     }
+    let at = |n: usize| after(running.get(n).copied());
+    println!("workers running: 1st {:.2} s, 25th {:.2}, 50th {:.2}, 75th {:.2}, 95th {:.2}, 100th {:.2}", at(0), at(24), at(49), at(74), at(94), at(99));
     ensure!(running.len() >= WORKERS, "only {} workers ever ran", running.len());
     Ok(Measured {
         claim_s: after(seen.claims.values().filter_map(|life| life.seen).min()),

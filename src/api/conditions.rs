@@ -118,7 +118,6 @@ pub struct Condition {
     pub status: Lenient<Status>,
     /// Why, as one word. Karpenter leaves it empty where there is nothing to say.
     #[serde(default)]
-    #[schemars(length(max = 1024), extend("pattern" = REASON))]
     pub reason: String,
     /// Why, as a sentence.
     #[serde(default)]
@@ -135,7 +134,6 @@ pub struct Condition {
 
 const CONDITION_TYPE: &str =
     r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$";
-const REASON: &str = r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?|)$";
 
 impl Condition {
     /// A condition with its reason, said now. An empty reason becomes the type's name, as Kubernetes wants one.

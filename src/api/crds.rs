@@ -1,4 +1,6 @@
 //! The CustomResourceDefinitions of all kinds, made from their types, and their text in `config/crd/`.
+//!
+//! kube's derive gives the skeleton; what it does not know of the API server's rules, or spells otherwise than the peers, is put right here.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

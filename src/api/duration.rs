@@ -117,7 +117,8 @@ pub fn print(duration: SignedDuration) -> String {
         text.push('-');
     }
     if total < 1_000_000_000 {
-        let (size, unit) = [(1_000_000, "ms"), (1_000, "us")].into_iter().find(|(size, _)| total % size == 0).unwrap_or((1, "ns"));
+        let fits = |(size, _): &(u128, &str)| total.is_multiple_of(*size);
+        let (size, unit) = [(1_000_000, "ms"), (1_000, "us")].into_iter().find(fits).unwrap_or((1, "ns"));
         text.push_str(&format!("{}{unit}", total / size));
         return text;
     }

@@ -2,6 +2,7 @@
 //!
 //! The API server refuses such values by the CRD's schema; but an object may be older than the schema, or come from a peer's CRD that knows a newer word.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -100,6 +101,16 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a map without what is null in it, which the API server drops too.
+pub(crate) fn without_nulls<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let map: Option<BTreeMap<String, Option<T>>> = Option::deserialize(deserializer)?;
+    Ok(map.into_iter().flatten().filter_map(|(key, value)| Some((key, value?))).collect())
 }
 
 /// Declares an enum of words: its variants, how each is written, and the schema that lists them.

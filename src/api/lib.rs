@@ -3,6 +3,8 @@
 //!
 //! No client, no clock, no panic: what cannot be understood is kept as text and reported by `validate`, so that one odd object never hides the others.
 
+#![expect(clippy::duplicated_attributes, reason = "columns of one kind have the same type, and a derive may be told so more than once")]
+
 pub mod conditions;
 pub mod crds;
 pub mod duration;
@@ -19,5 +21,5 @@ pub mod validate;
 pub use lenient::Lenient;
 pub use validate::Problem;
 
-/// The decider's types.
-pub use springtide_core as core;
+#[cfg(test)]
+mod objects_tests;

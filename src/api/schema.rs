@@ -89,6 +89,9 @@ fn requirements(generator: &mut SchemaGenerator, banned: &[(&str, &str)]) -> Sch
     if let Some(values) = item.pointer_mut("/properties/values").and_then(Value::as_object_mut) {
         values.insert("x-kubernetes-list-type".into(), "atomic".into());
     }
+    if let Some(least) = item.pointer_mut("/properties/minValues").and_then(Value::as_object_mut) {
+        least.remove("format");
+    }
     json_schema!({
         "type": "array",
         "maxItems": 100,
@@ -110,6 +113,33 @@ fn requirements(generator: &mut SchemaGenerator, banned: &[(&str, &str)]) -> Sch
         ],
         "items": item,
     })
+}
+
+/// Conditions of NodePools and NodeClasses, which always have a reason.
+pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let reason = json!({ "type": "string", "minLength": 1, "maxLength": 1024, "pattern": r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$" });
+    conditions_with(generator, &reason, &["lastTransitionTime", "message", "reason", "status", "type"])
+}
+
+/// Conditions of NodeClaims, which Karpenter also writes without one.
+pub(crate) fn claim_conditions(generator: &mut SchemaGenerator) -> Schema {
+    let reason = json!({ "type": "string", "maxLength": 1024, "pattern": r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?|)$" });
+    conditions_with(generator, &reason, &["lastTransitionTime", "status", "type"])
+}
+
+/// Reading a condition asks for less than the API server does, so what is required is said here.
+fn conditions_with(generator: &mut SchemaGenerator, reason: &Value, required: &[&str]) -> Schema {
+    let mut item = crate::conditions::Condition::json_schema(generator).to_value();
+    if let Some(item) = item.as_object_mut() {
+        item.insert("required".into(), required.into());
+    }
+    if let Some(properties) = item.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        properties.insert("reason".into(), reason.clone());
+        if let Some(message) = properties.get_mut("message").and_then(Value::as_object_mut) {
+            message.remove("default");
+        }
+    }
+    json_schema!({ "type": "array", "items": item })
 }
 
 /// How fast replicas may be added and removed. The bounds of the window are those that KEDA adds to its CRD.

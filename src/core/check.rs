@@ -120,7 +120,7 @@ pub fn check(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, R
     leaving::chosen(now, cluster, plan, &mut breaches);
     room::placements(cluster, plan, &mut breaches);
     if is_still(now, cluster, wanted) {
-        let acts: Vec<usize> = indexed(plan).filter(|(_, action)| !matches!(action, Action::Scale { .. })).map(|(i, _)| i).collect();
+        let acts: Vec<usize> = indexed(plan).filter(|(_, action)| !is_of_workloads(action)).map(|(i, _)| i).collect();
         if !acts.is_empty() {
             breaches.push(Breach::of(Wrong::Restless, acts));
         }
@@ -130,6 +130,11 @@ pub fn check(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, R
 
 fn indexed(plan: &Plan) -> impl Iterator<Item = (usize, &Action)> {
     plan.actions.iter().enumerate()
+}
+
+/// Whether an action is the workload layer's, which has its own reasons to act in a world where no node has to.
+const fn is_of_workloads(action: &Action) -> bool {
+    matches!(action, Action::Scale { .. } | Action::RemoveAutoscaler { .. } | Action::ReleaseScaled { .. })
 }
 
 fn repeated_keys(plan: &Plan, breaches: &mut Vec<Breach>) {

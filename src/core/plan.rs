@@ -67,6 +67,16 @@ pub enum Action {
         /// Why.
         reasons: Vec<ScaleReason>,
     },
+    /// Delete an autoscaler that KEDA left on a target that is scaled here now.
+    RemoveAutoscaler {
+        /// Its name.
+        autoscaler: Key,
+    },
+    /// Take KEDA's finalizer off an object that is being deleted.
+    ReleaseScaled {
+        /// Its name.
+        object: Key,
+    },
     /// Ask the API server what a pod of this template would look like, without making one.
     Probe {
         /// The target.
@@ -227,6 +237,8 @@ impl Action {
     pub fn key(&self) -> ActionKey {
         ActionKey(match self {
             Self::Scale { workload, .. } => format!("scale {workload}"),
+            Self::RemoveAutoscaler { autoscaler } => format!("autoscaler {autoscaler}"),
+            Self::ReleaseScaled { object } => format!("scaled {object} release"),
             Self::Probe { template, .. } => format!("probe {template}"),
             Self::CreateClaim { name, .. } => format!("claim {name} create"),
             Self::Launch { claim, .. } => format!("claim {claim} launch"),
@@ -253,6 +265,8 @@ impl Action {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Scale { .. } => "scale",
+            Self::RemoveAutoscaler { .. } => "remove_autoscaler",
+            Self::ReleaseScaled { .. } => "release_scaled",
             Self::Probe { .. } => "probe",
             Self::CreateClaim { .. } => "create_claim",
             Self::Launch { .. } => "launch",
@@ -287,6 +301,8 @@ impl Action {
             | Self::Terminate { claim, .. }
             | Self::ReleaseClaim { claim, .. } => Some(claim),
             Self::Scale { .. }
+            | Self::RemoveAutoscaler { .. }
+            | Self::ReleaseScaled { .. }
             | Self::Probe { .. }
             | Self::Cordon { .. }
             | Self::Uncordon { .. }
@@ -307,6 +323,8 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scale { workload, from, to, .. } => write!(f, "scale {workload} from {from} to {to}"),
+            Self::RemoveAutoscaler { autoscaler } => write!(f, "delete HorizontalPodAutoscaler {autoscaler}, which KEDA left"),
+            Self::ReleaseScaled { object } => write!(f, "release ScaledObject {object}"),
             Self::Probe { workload, .. } => write!(f, "ask what a pod of {workload} looks like"),
             Self::CreateClaim { name, spec } => {
                 write!(

@@ -77,10 +77,4 @@ impl Dispatcher {
         self.failed.retain(|_, (_, until)| now < *until + LONGEST_RETRY * 3);
         self.failed.values().map(|(_, until)| *until).filter(|until| *until > now).min()
     }
-
-    /// Whether an action about this thing is on its way.
-    #[must_use]
-    pub fn is_busy(&self, key: &ActionKey) -> bool {
-        self.on_their_way.contains(key)
-    }
 }

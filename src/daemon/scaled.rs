@@ -1,15 +1,18 @@
 //! One ScaledObject as the daemon keeps it: what it asks for, what its triggers read, what was decided, and what its status says.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use springtide_api::keda::ScaledObject;
+use springtide_api::labels;
 use springtide_api::typed::scaled::{self, BoundTrigger};
 use springtide_api::typed::{self};
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::workload::WorkloadKey;
-use springtide_core::reading::Reading;
+use springtide_core::reading::{Activity, Reading};
 use springtide_core::reason::{IntentReason, ScaleReason};
 use springtide_core::scale::decide::{Active, Demand, Health, Memory, decide};
 use springtide_core::scale::demand::Present;
@@ -18,6 +21,7 @@ use springtide_core::units::Replicas;
 use springtide_scalers::TriggerId;
 
 use crate::kube::report::Note;
+use crate::telemetry::names;
 
 /// A ScaledObject.
 pub struct Scaled {
@@ -41,6 +45,7 @@ pub struct Scaled {
     pub withheld: Option<IntentReason>,
     /// Whether it has to be decided on again.
     pub dirty: bool,
+    uncounted: bool,
     /// The replicas that its target had when it was first decided on.
     first_seen: Option<Replicas>,
     memory: Memory,
@@ -76,6 +81,7 @@ impl Scaled {
             demand: None,
             withheld: None,
             dirty: true,
+            uncounted: false,
             first_seen: None,
             memory: Memory::restored(last_active),
             told: Told::default(),
@@ -133,7 +139,7 @@ impl Scaled {
     pub fn read(&mut self, id: TriggerId, reading: Reading) {
         if let Some(slot) = self.triggers.iter().position(|trigger| trigger.id == id).and_then(|i| self.readings.get_mut(i)) {
             *slot = Some(reading);
-            self.dirty = true;
+            (self.dirty, self.uncounted) = (true, true);
         }
     }
 
@@ -160,6 +166,53 @@ impl Scaled {
     #[must_use]
     pub fn may_scale(&self) -> bool {
         self.policy.is_some() && self.obstacle.is_none() && self.problems.is_empty()
+    }
+
+    /// Whether it is to be decided on and left alone.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.object.annotations().get(labels::MODE).is_some_and(|mode| mode == "shadow")
+    }
+
+    /// Whether KEDA's finalizer is on it.
+    #[must_use]
+    pub fn has_finalizer(&self) -> bool {
+        self.object.finalizers().iter().any(|finalizer| finalizer == labels::KEDA_FINALIZER)
+    }
+
+    /// The autoscaler that KEDA made for it, where that is still there.
+    #[must_use]
+    pub fn left_autoscaler(&self, autoscalers: &BTreeMap<Key, WorkloadKey>) -> Option<Key> {
+        let key = self.key();
+        let left = Key::new(key.namespace, format!("{}{}", labels::KEDA_HPA_PREFIX, key.name));
+        autoscalers.get(&left).is_some_and(|target| *target == self.target).then_some(left)
+    }
+
+    /// Counts what was read and decided, once for each reading and decision.
+    pub fn count(&mut self) {
+        if !std::mem::take(&mut self.uncounted) {
+            return;
+        }
+        let (namespace, name) = (self.object.namespace().unwrap_or_default(), self.object.name_any());
+        if let Some(demand) = &self.demand {
+            metrics::gauge!(names::REPLICAS_WANTED, "namespace" => namespace.clone(), "scaledObject" => name.clone()).set(f64::from(demand.want.0));
+        }
+        for (trigger, reading) in self.triggers.iter().zip(&self.readings) {
+            let labels = [("namespace", namespace.clone()), ("scaledObject", name.clone()), ("metric", trigger.metric.to_string())];
+            match reading {
+                Some(Reading::Value(sample)) => {
+                    #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+                    metrics::gauge!(names::SCALER_VALUE, &labels).set(sample.metric.0 as f64 / 1000.0);
+                    let active = match sample.activity {
+                        Activity::Compare => sample.metric > trigger.activation,
+                        Activity::Known(active) => active,
+                    };
+                    metrics::gauge!(names::SCALER_ACTIVE, &labels).set(f64::from(u8::from(active)));
+                }
+                Some(_) => metrics::counter!(names::SCALER_ERRORS, &labels).increment(1),
+                None => {}
+            }
+        }
     }
 
     /// A reference to it, for events.

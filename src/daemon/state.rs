@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
-use springtide_api::typed;
+use springtide_api::{labels, typed};
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::decide::Memory as NodeMemory;
@@ -88,11 +88,17 @@ impl State {
             Seen::ReplicaSet(change) => self.see_replica_set(change),
             Seen::DaemonSet(change) => match change {
                 Change::Applied(set) => match typed::node::daemon_set(&set, &mut self.cluster.shapes) {
-                    Ok((key, shape)) => drop(self.cluster.daemons.insert(key, shape)),
+                    Ok((key, shape)) => {
+                        self.cluster.daemons.insert(key, shape);
+                    }
                     Err(error) => tracing::warn!(daemon_set = set.name_any(), %error, "a DaemonSet cannot be understood and is left out"),
                 },
-                Change::Deleted(set) => drop(self.cluster.daemons.remove(&typed::key(&set.metadata))),
-                Change::Listed(keys) => self.listed("DaemonSet", keys, |state| state.cluster.daemons.keys().cloned().collect(), |state, key| drop(state.cluster.daemons.remove(key))),
+                Change::Deleted(set) => {
+                    self.cluster.daemons.remove(&typed::key(&set.metadata));
+                }
+                Change::Listed(keys) => self.listed("DaemonSet", keys, |state| state.cluster.daemons.keys().cloned().collect(), |state, key| {
+                    state.cluster.daemons.remove(key);
+                }),
             },
             Seen::Quota(change) => match change {
                 Change::Applied(quota) => match typed::node::quota(&quota) {
@@ -309,6 +315,9 @@ impl State {
         for (name, object) in &self.pools {
             match typed::pool::pool(object) {
                 Ok(mut pool) if is_served(&pool.class) => {
+                    if object.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
+                        pool.unusable = Some("it is in shadow mode by annotation".to_owned());
+                    }
                     if pool.unusable.is_none() && !self.cluster.classes.contains(&pool.class) {
                         pool.unusable = Some(format!("its NodeClass {} does not exist; create it or correct spec.template.spec.nodeClassRef", pool.class));
                     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
@@ -127,6 +128,8 @@ impl Actor {
     async fn dispatch(&self, action: Action, claim: Option<Claim>) -> Result<Vec<Fact>, ActError> {
         match action {
             Action::Scale { workload, version, to, .. } => self.scale(workload, version, to).await,
+            Action::RemoveAutoscaler { autoscaler } => self.remove_autoscaler(&autoscaler).await,
+            Action::ReleaseScaled { object } => self.release_scaled(&object).await,
             Action::Probe { workload, template } => {
                 let probed = probe::ask(&self.client, &workload).await.map_err(kube_error("ask what a pod looks like"))?;
                 Ok(vec![Fact::Template { hash: template, probed }])
@@ -167,6 +170,27 @@ impl Actor {
         let replicas = scale.spec.and_then(|spec| spec.replicas).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let version = scale.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or(0);
         Ok(vec![Fact::Scaled { workload, version, replicas: Replicas(replicas) }])
+    }
+
+    async fn remove_autoscaler(&self, key: &Key) -> Result<Vec<Fact>, ActError> {
+        let api = Api::<HorizontalPodAutoscaler>::namespaced(self.client.clone(), &key.namespace);
+        match api.delete(&key.name, &DeleteParams::default()).await {
+            Ok(_) => Ok(Vec::new()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(kube_error("delete a HorizontalPodAutoscaler")(error)),
+        }
+    }
+
+    async fn release_scaled(&self, key: &Key) -> Result<Vec<Fact>, ActError> {
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &key.namespace, &Custom::ScaledObject.resource());
+        let Some(object) = api.get_opt(&key.name).await.map_err(kube_error("read a ScaledObject"))? else { return Ok(Vec::new()) };
+        let rest: Vec<String> = object.finalizers().iter().filter(|f| *f != labels::KEDA_FINALIZER).cloned().collect();
+        let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": rest } });
+        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => Ok(Vec::new()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(kube_error("release a ScaledObject")(error)),
+        }
     }
 
     async fn create_claim(&self, name: &Name, spec: &springtide_core::nodes::claim::ClaimSpec) -> Result<Vec<Fact>, ActError> {

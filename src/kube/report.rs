@@ -31,6 +31,15 @@ pub enum Report {
         /// A merge patch of the whole object.
         patch: Value,
     },
+    /// The object itself: its labels and annotations.
+    Object {
+        /// Its kind.
+        kind: Custom,
+        /// Its name.
+        key: Key,
+        /// A merge patch.
+        patch: Value,
+    },
     /// An event about an object.
     Event {
         /// The object.
@@ -63,10 +72,17 @@ pub fn start(client: Client, identity: &str) -> mpsc::UnboundedSender<Report> {
     tx
 }
 
+/// Which part of an object is written: they are two resources to the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Object,
+    Status,
+}
+
 struct Lane {
     client: Client,
     recorder: Recorder,
-    waiting: BTreeMap<(Custom, Key), (Value, u32)>,
+    waiting: BTreeMap<(Custom, Key, Part), (Value, u32)>,
     notes: Vec<(ObjectReference, Note)>,
 }
 
@@ -88,32 +104,39 @@ impl Lane {
 
     fn take(&mut self, report: Report) {
         match report {
-            Report::Status { kind, key, patch } => {
-                let (waiting, tries) = self.waiting.entry((kind, key)).or_insert((Value::Object(serde_json::Map::new()), 0));
-                merge(waiting, patch);
-                *tries = 0;
-            }
+            Report::Status { kind, key, patch } => self.wait((kind, key, Part::Status), patch),
+            Report::Object { kind, key, patch } => self.wait((kind, key, Part::Object), patch),
             Report::Event { about, note } => self.notes.push((*about, note)),
         }
     }
 
+    fn wait(&mut self, at: (Custom, Key, Part), patch: Value) {
+        let (waiting, tries) = self.waiting.entry(at).or_insert((Value::Object(serde_json::Map::new()), 0));
+        merge(waiting, patch);
+        *tries = 0;
+    }
+
     async fn send_one(&mut self) {
-        if let Some(((kind, key), (patch, tries))) = self.waiting.pop_first() {
+        if let Some(((kind, key, part), (patch, tries))) = self.waiting.pop_first() {
             let resource: ApiResource = kind.resource();
             let api: Api<DynamicObject> = if key.namespace.is_empty() {
                 Api::all_with(self.client.clone(), &resource)
             } else {
                 Api::namespaced_with(self.client.clone(), &key.namespace, &resource)
             };
-            match api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            let written = match part {
+                Part::Object => api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await,
+                Part::Status => api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await,
+            };
+            match written {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 Err(error) if tries < TRIES => {
-                    tracing::warn!(object = %key, error = message(&error), "a status could not be written and is tried again");
+                    tracing::warn!(object = %key, error = message(&error), "a report could not be written and is tried again");
                     tokio::time::sleep(PACE * 2_u32.pow(tries.min(6))).await;
-                    self.waiting.entry((kind, key)).or_insert((patch, tries + 1));
+                    self.waiting.entry((kind, key, part)).or_insert((patch, tries + 1));
                 }
-                Err(error) => tracing::error!(object = %key, error = message(&error), "a status could not be written"),
+                Err(error) => tracing::error!(object = %key, error = message(&error), "a report could not be written"),
             }
             return;
         }

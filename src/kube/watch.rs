@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 
 /// One thing that was seen.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the names are the kinds'")]
 pub enum Seen {
     Pod(Change<Pod>),
     Node(Change<Node>),
@@ -43,7 +42,6 @@ pub enum Change<K> {
 
 /// The kinds of KEDA and Karpenter that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the kinds'")]
 pub enum Custom {
     ScaledObject,
     TriggerAuthentication,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::spans::PlainDuration;
 use crate::conditions::Condition;
 use crate::lenient::{Lenient, null_as_default};
+use crate::schema;
 
 /// What is in a KWOKNodeClass beside its metadata and status. Its `spec` may be missing, which the usual form of a custom resource has no place for.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,5 +63,6 @@ pub struct KwokNodeClassSpec {
 pub struct KwokNodeClassStatus {
     /// What holds and what does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
 }

@@ -14,7 +14,7 @@ use super::node_pool::expire_after;
 use super::requirement::{NodeClassRef, Requirement};
 use super::spans::{NillableDuration, PlainDuration};
 use crate::conditions::Condition;
-use crate::lenient::{Lenient, null_as_default};
+use crate::lenient::{Lenient, null_as_default, without_nulls};
 use crate::schema;
 
 /// What machine is wanted. Cannot be changed.
@@ -88,7 +88,7 @@ impl NodeClaimSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRequirements {
     /// Together, by resource.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::quantities")]
     pub requests: BTreeMap<String, Quantity>,
 }
@@ -107,16 +107,16 @@ pub struct NodeClaimStatus {
     #[serde(rename = "imageID", default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
     /// What the machine has.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::quantities")]
     pub capacity: BTreeMap<String, Quantity>,
     /// What of that pods may use.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::quantities")]
     pub allocatable: BTreeMap<String, Quantity>,
     /// What holds and what does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "schema::claim_conditions", extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// When a pod last came or went.
     #[serde(default, skip_serializing_if = "Option::is_none")]

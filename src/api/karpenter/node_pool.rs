@@ -13,7 +13,7 @@ use super::EXPIRE_AFTER;
 use super::requirement::{NodeClassRef, Requirement};
 use super::spans::{BudgetNodes, BudgetWindow, NillableDuration, PlainDuration};
 use crate::conditions::Condition;
-use crate::lenient::{Lenient, null_as_default, words};
+use crate::lenient::{Lenient, null_as_default, without_nulls, words};
 use crate::schema;
 
 /// What machines may be bought, how many, and when they may be taken away.
@@ -57,7 +57,7 @@ pub struct NodePoolSpec {
     #[schemars(extend("default" = { "consolidateAfter": "0s" }))]
     pub disruption: Option<Disruption>,
     /// How much of each resource its nodes may have together, and under `nodes` how many there may be.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::quantities")]
     pub limits: BTreeMap<String, Quantity>,
     /// Pools with more weight are asked first; 0 unless set.
@@ -119,11 +119,11 @@ pub struct NodeClaimTemplate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemplateMetadata {
     /// Labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::template_labels")]
     pub labels: BTreeMap<String, String>,
     /// Annotations.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(extend("x-kubernetes-map-type" = "granular"))]
     pub annotations: BTreeMap<String, String>,
 }
@@ -244,6 +244,7 @@ words! {
 /// How many nodes may be disrupted at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["nodes"]))]
 pub struct Budget {
     /// For which reasons; for all unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,7 +252,7 @@ pub struct Budget {
     pub reasons: Option<Vec<Lenient<DisruptionReason>>>,
     /// A number, or a percentage of the pool's nodes, which rounds up; 10% unless set.
     #[serde(default = "tenth")]
-    #[schemars(required, extend("default" = "10%"))]
+    #[schemars(extend("default" = "10%"))]
     pub nodes: Lenient<BudgetNodes>,
     /// From when on, as cron says it, in UTC; always unless set. Needs a duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,7 +293,7 @@ fn tenth() -> Lenient<BudgetNodes> {
 #[serde(rename_all = "camelCase")]
 pub struct NodePoolStatus {
     /// What its nodes have together.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     #[schemars(schema_with = "schema::quantities")]
     pub resources: BTreeMap<String, Quantity>,
     /// How many nodes it has.
@@ -304,6 +305,6 @@ pub struct NodePoolStatus {
     pub node_class_observed_generation: Option<i64>,
     /// What holds and what does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "schema::conditions", extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -37,7 +37,11 @@ pub fn node_pool(pool: &NodePool) -> Vec<Problem> {
     }
     quantities("spec.limits", &spec.limits, &mut problems);
     if let Some(weight) = spec.weight.filter(|weight| !(1..=100).contains(weight)) {
-        problems.push(Problem::new("spec.weight", format!("{weight} is not between 1 and 100"), "choose a weight from 1 to 100, or leave it out"));
+        problems.push(Problem::new(
+            "spec.weight",
+            format!("{weight} is not between 1 and 100"),
+            "choose a weight from 1 to 100, or leave it out",
+        ));
     }
     if let Some(replicas) = spec.replicas {
         if replicas < 0 {
@@ -81,7 +85,9 @@ fn restricted(key: &str) -> Option<&'static str> {
         labels::CAPACITY_TYPE => None,
         labels::NODE_POOL => Some("every node has the name of its own pool"),
         labels::HOSTNAME => Some("every node has a name of its own"),
-        _ if domain == "karpenter.sh" || domain.ends_with(".karpenter.sh") => Some("the domain karpenter.sh is kept for Karpenter's own labels"),
+        _ if domain == "karpenter.sh" || domain.ends_with(".karpenter.sh") => {
+            Some("the domain karpenter.sh is kept for Karpenter's own labels")
+        }
         _ => None,
     }
 }
@@ -189,7 +195,11 @@ fn requirement(at: &str, one: &Requirement, problems: &mut Vec<Problem>) {
 fn node_class_ref(at: &str, reference: &NodeClassRef, problems: &mut Vec<Problem>) {
     for (name, text) in [("group", &reference.group), ("kind", &reference.kind), ("name", &reference.name)] {
         if text.is_empty() {
-            problems.push(Problem::new(format!("{at}.{name}"), "it is empty", "name a NodeClass, as in karpenter.k8s.aws, EC2NodeClass, default"));
+            problems.push(Problem::new(
+                format!("{at}.{name}"),
+                "it is empty",
+                "name a NodeClass, as in karpenter.k8s.aws, EC2NodeClass, default",
+            ));
         }
     }
     if reference.group.contains('/') {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::vault::{AwsSecretManager, AzureKeyVault, GcpSecretManager, HashiCorpVault};
-use crate::lenient::{Lenient, null_as_default, words};
+use crate::lenient::{Lenient, null_as_default, without_nulls, words};
 
 /// Where the credentials of triggers are. Sources later in KEDA's order replace what earlier ones gave: env, configMapTargetRef, secretTargetRef, the vaults,
 /// boundServiceAccountToken, oauth2.
@@ -242,10 +242,11 @@ words! {
 /// A token by OAuth 2 client credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["clientId", "tokenUrl", "type"]))]
 pub struct OAuth2 {
     /// The grant; clientCredentials is the only one.
-    #[serde(rename = "type", default)]
-    #[schemars(required, extend("default" = "clientCredentials"))]
+    #[serde(rename = "type", default = "client_credentials")]
+    #[schemars(extend("default" = "clientCredentials"))]
     pub kind: Lenient<OAuth2Type>,
     /// The client's id.
     pub client_id: String,
@@ -258,12 +259,10 @@ pub struct OAuth2 {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub scopes: Vec<String>,
     /// More parameters of the request for a token.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "without_nulls")]
     pub token_url_params: BTreeMap<String, String>,
 }
 
-impl Default for OAuth2Type {
-    fn default() -> Self {
-        Self::ClientCredentials
-    }
+fn client_credentials() -> Lenient<OAuth2Type> {
+    OAuth2Type::ClientCredentials.into()
 }

@@ -8,7 +8,8 @@ pub mod validate;
 pub mod vault;
 
 pub use authentication::{
-    ClusterTriggerAuthentication, ClusterTriggerAuthenticationSpec, TriggerAuthentication, TriggerAuthenticationSpec, TriggerAuthenticationStatus,
+    ClusterTriggerAuthentication, ClusterTriggerAuthenticationSpec, TriggerAuthentication, TriggerAuthenticationSpec,
+    TriggerAuthenticationStatus,
 };
 pub use scaled_job::{ScaledJob, ScaledJobSpec, ScaledJobStatus};
 pub use scaled_object::{ScaledObject, ScaledObjectSpec, ScaledObjectStatus};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::{Lenient, null_as_default, words};
+use crate::lenient::{Lenient, without_nulls, words};
 
 words! {
     /// What a metric's target means.
@@ -44,7 +44,7 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_cached_metrics: Option<bool>,
     /// The scaler's parameters. All are texts; the scaler knows what they mean.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "without_nulls")]
     pub metadata: BTreeMap<String, String>,
     /// Where its credentials are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

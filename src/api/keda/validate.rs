@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use super::authentication::{IdentityOwner, IdentityProvider, PodIdentity};
 use super::scaled_object::{Fallback, FallbackBehavior, ScalingModifiers};
 use super::trigger::{AuthenticationKind, MetricType, Trigger};
-use super::{
-    ClusterTriggerAuthentication, ScaledJob, ScaledObject, ScaledObjectSpec, TriggerAuthentication, TriggerAuthenticationSpec,
-};
+use super::{ClusterTriggerAuthentication, ScaledJob, ScaledObject, ScaledObjectSpec, TriggerAuthentication, TriggerAuthenticationSpec};
 use crate::lenient::Lenient;
 use crate::validate::{Problem, annotations};
 
@@ -39,7 +37,8 @@ pub fn scaled_object(object: &ScaledObject) -> Vec<Problem> {
     bounds(spec, &mut problems);
     triggers(&spec.triggers, &mut problems);
     resource_triggers(&spec.triggers, &mut problems);
-    if spec.min_replica_count.unwrap_or(0) == 0 && !spec.triggers.is_empty() && spec.triggers.iter().all(Trigger::is_resource) {
+    // Only where a 0 is written: KEDA's own manual leaves the minimum out.
+    if spec.min_replica_count == Some(0) && !spec.triggers.is_empty() && spec.triggers.iter().all(Trigger::is_resource) {
         let what = "the replicas cannot come back from 0, as only cpu and memory of running pods are looked at";
         problems.push(Problem::new("spec.minReplicaCount", what, "set it to 1 or more, or add another trigger"));
     }
@@ -174,7 +173,8 @@ fn resource_triggers(triggers: &[Trigger], problems: &mut Vec<Problem>) {
             (true, None | Some(MetricType::Value)) => "cpu and memory need Utilization or AverageValue",
             _ => continue,
         };
-        let remedy = if trigger.is_resource() { "write Utilization or AverageValue" } else { "write AverageValue or Value, or leave it out" };
+        let remedy =
+            if trigger.is_resource() { "write Utilization or AverageValue" } else { "write AverageValue or Value, or leave it out" };
         problems.push(Problem::new(format!("spec.triggers[{at}].metricType"), what, remedy));
     }
 }
@@ -187,7 +187,11 @@ fn check_fallback(fallback: &Fallback, spec: &ScaledObjectSpec, problems: &mut V
     let has_formula = spec.scaling_modifiers().is_some();
     if fallback.behavior() == FallbackBehavior::ScalingModifiers && !has_formula {
         let what = "scalingModifiers needs a formula";
-        problems.push(Problem::new("spec.fallback.behavior", what, "set spec.advanced.scalingModifiers.formula, or choose another behaviour"));
+        problems.push(Problem::new(
+            "spec.fallback.behavior",
+            what,
+            "set spec.advanced.scalingModifiers.formula, or choose another behaviour",
+        ));
     }
     if !has_formula && !spec.triggers.is_empty() && spec.triggers.iter().all(Trigger::is_resource) {
         let what = "a fallback is for triggers that read a broker, and there are only cpu and memory";

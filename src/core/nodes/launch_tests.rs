@@ -1,8 +1,10 @@
 //! A claim's way, step by step, and the ways in which it ends early.
 
+use super::super::NODE_POOL;
 use super::super::claim::ClaimSpec;
 use super::super::offer::CapacityType;
-use super::super::scene::{Scene, created, print, shape, taint};
+use super::super::requirement::Operator;
+use super::super::scene::{Scene, created, print, shape, taint, wish};
 use super::super::taint::Taint;
 use super::*;
 use crate::plan::Plan;
@@ -179,4 +181,20 @@ fn a_claim_whose_registered_node_is_gone_holds_no_pods() {
     scene.cluster.delete_node("n", None);
     scene.add_pod("p", shape(1000, 1024), None, None);
     assert_eq!(created(&scene.decide()).len(), 1);
+}
+
+#[test]
+fn a_nodes_labels_are_those_of_its_machine_and_one_of_each_of_its_pools() {
+    let (mut scene, name, _) = claimed();
+    let teams = wish("team", Operator::In, &["red", "blue"]);
+    scene.change_claim(&name, |claim| claim.spec.wishes = claim.spec.wishes.and(&teams));
+    let labels = scene.cluster.claims[&name].labels();
+    assert!(!labels.contains_key("team") && !labels.contains_key(ZONE), "not settled before the machine is known");
+    scene.turn();
+    scene.change_claim(&name, |claim| claim.machine.as_mut().expect("it was bought").labels.clear());
+    let labels = scene.cluster.claims[&name].labels();
+    let expected = [("team", "blue"), (ZONE, "a"), (CAPACITY_TYPE, "spot"), (INSTANCE_TYPE, "c-2x-amd64-linux"), (NODE_POOL, "default")];
+    for (key, value) in expected {
+        assert_eq!(labels.get(key).map(Name::as_str), Some(value), "{key}");
+    }
 }

@@ -136,6 +136,8 @@ fn daemon_sets_that_run_on_gpu_nodes_only_cost_nothing_elsewhere() {
     let mut scene = Scene::with(types);
     scene.add_daemon_set("driver", Shape { wishes: vec![wishes(&[("gpu", "yes")])], ..shape(1000, 100) });
     assert_eq!(one(&plan_for(&mut scene, 1, shape(1000, 1024))).1, "c-2x-amd64-linux");
+    let by_label = Shape { wishes: vec![wishes(&[("gpu", "yes")])], ..shape(1000, 1024) };
+    assert_eq!(one(&plan_for(&mut scene, 1, by_label)).1, "m-4x-amd64-linux", "a label that only some types have");
     let mut wants_gpu = shape(1000, 1024);
     wants_gpu.requests.set("nvidia.com/gpu", 1);
     let plan = plan_for(&mut scene, 1, wants_gpu);

@@ -136,7 +136,8 @@ impl Scene {
             Action::Terminate { claim, .. } => self.change_claim(&claim, |claim| claim.ended = true),
             Action::RemoveNode { node } => self.cluster.delete_node(&node, None),
             Action::ReleaseClaim { claim, uid } => self.cluster.delete_claim(&claim, Some(&uid)),
-            Action::Scale { .. } | Action::Probe { .. } => {}
+            // What changes no node, claim or pod.
+            _ => {}
         }
     }
 
