@@ -2,6 +2,9 @@
 
 mod burst;
 mod hardship;
+mod leadership;
+mod mistakes;
+mod shadow;
 
 use std::sync::{Mutex, PoisonError, Weak};
 

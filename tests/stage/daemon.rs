@@ -1,6 +1,7 @@
 //! The daemon as people run it: a process with a kubeconfig. It ends with the test, also when the test is killed.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -68,6 +69,59 @@ impl Daemon {
     /// What `/metrics` says.
     pub async fn metrics(&self) -> Result<String> {
         self.get(self.metrics, "/metrics").await
+    }
+
+    /// Whether it says that it leads; an error where it says nothing of it.
+    pub async fn leads(&self) -> Result<bool> {
+        let metrics = self.metrics().await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix("springtide_leader ")).context("/metrics has no springtide_leader")?;
+        Ok(value.trim() == "1")
+    }
+
+    /// Waits until it says that it leads.
+    pub async fn until_leads(&self, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        // The endpoint is polled, as Prometheus would.
+        let mut every = tokio::time::interval(Duration::from_millis(20));
+        while !self.leads().await.unwrap_or(false) {
+            if Instant::now() > deadline {
+                bail!("the daemon does not lead after {within:?}:\n{}", self.tail());
+            }
+            every.tick().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until one line of its log holds all of these, and answers how long the log is then. What stands before `after` is not looked at.
+    pub async fn until_log(&self, after: usize, fragments: &[&str], within: Duration) -> Result<usize> {
+        let deadline = Instant::now() + within;
+        // A file offers nothing to watch.
+        let mut every = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            every.tick().await;
+            let log = self.log();
+            if log.get(after..).unwrap_or_default().lines().any(|line| fragments.iter().all(|fragment| line.contains(fragment))) {
+                return Ok(log.len());
+            }
+            if Instant::now() > deadline {
+                bail!("no line of the daemon's log holds {fragments:?} after {within:?}:\n{}", self.tail());
+            }
+        }
+    }
+
+    /// How many TCP connections it has to this address, as the kernel counts them.
+    pub fn connections_to(&self, address: SocketAddr) -> Result<usize> {
+        let links = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).context("list the daemon's open files")?;
+        let files: Vec<PathBuf> = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).collect();
+        let port = format!(":{:04X}", address.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").context("read the table of connections")?;
+        let count = table.lines().skip(1).filter(|row| {
+            // The columns: number, here, there, state (01 is established), queues, timers, retransmissions, user, timeouts, inode.
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            let [_, _, there, "01", _, _, _, _, _, inode, ..] = columns[..] else { return false };
+            there.ends_with(&port) && files.iter().any(|file| file.as_os_str() == format!("socket:[{inode}]").as_str())
+        });
+        Ok(count.count())
     }
 
     /// The process.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "tests and benchmarks use different parts of the stage")]
 
 pub mod daemon;
+pub mod ledger;
 pub mod manifests;
 pub mod observer;
 
@@ -59,14 +60,20 @@ impl Stage {
 
     /// Makes a queue with its Deployment, ScaledObject and workers.
     pub async fn queue(&self, wish: &manifests::Worker<'_>) -> Result<Queue> {
+        self.queue_without_workers(wish).await?;
         let url: BrokerUrl = self.amqp.parse()?;
-        let publisher = Publisher::connect(&url).await?;
-        publisher.declare(wish.name).await?;
-        publisher.close().await;
-        self.plane.apply(&wish.yaml()).await?;
         let deployment = format!("default/{}", wish.name).parse()?;
         let fleet = Fleet::start(self.client.clone(), deployment, url, wish.name, FleetOptions::new(wish.service_time));
         Ok(Queue { name: wish.name.to_owned(), fleet })
+    }
+
+    /// The same without workers: what is published stays.
+    pub async fn queue_without_workers(&self, wish: &manifests::Worker<'_>) -> Result<()> {
+        let publisher = Publisher::connect(&self.amqp.parse()?).await?;
+        publisher.declare(wish.name).await?;
+        publisher.close().await;
+        self.plane.apply(&wish.yaml()).await?;
+        Ok(())
     }
 
     /// Publishes a burst.

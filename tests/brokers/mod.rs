@@ -1,0 +1,3 @@
+//! Scalers on real brokers, through what the daemon itself uses of them: `parse` and `Poller`.
+
+mod rabbitmq;
