@@ -32,11 +32,11 @@ use self::pools::PoolReports;
 use self::resolve::Resolved;
 use self::state::State;
 use crate::kube::act::{ActError, Actor};
-use crate::kube::lease::{LeaseOptions, Leadership, compete};
+use crate::kube::lease::{Leadership, LeaseOptions, compete};
+use crate::kube::ports::KubePorts;
 use crate::kube::report::{self, Report};
 use crate::kube::rivals::{self, Rivals};
 use crate::kube::watch::{Sighting, all as watch_all};
-use crate::kube::ports::KubePorts;
 use crate::settings::{Layer, Settings};
 use crate::telemetry::{self, Ready, names};
 
@@ -88,7 +88,8 @@ fn clouds(settings: &Settings, client: &kube::Client) -> anyhow::Result<Arc<[Arc
     let types = match &settings.instance_types {
         Some(file) => {
             let bytes = std::fs::read(file).with_context(|| format!("read the instance types from {}", file.display()))?;
-            springtide_clouds::catalog::parse(&bytes, &springtide_clouds::catalog::kwok_overhead()).with_context(|| format!("understand the instance types in {}", file.display()))?
+            springtide_clouds::catalog::parse(&bytes, &springtide_clouds::catalog::kwok_overhead())
+                .with_context(|| format!("understand the instance types in {}", file.display()))?
         }
         None => springtide_clouds::catalog::kwok_types(),
     };
@@ -260,7 +261,8 @@ impl Daemon {
             Err(error) => {
                 tracing::warn!(action = %done.action, %error, "failed and will be tried again");
                 // A claim that the API server refuses will be refused again: its pods are planned anew.
-                let refused = matches!(error, ActError::Kube { code: 400..=499, .. }) && !matches!(error, ActError::Kube { code: 408 | 409 | 429, .. });
+                let refused = matches!(error, ActError::Kube { code: 400..=499, .. })
+                    && !matches!(error, ActError::Kube { code: 408 | 409 | 429, .. });
                 if let (true, Action::CreateClaim { name, .. }) = (refused, &done.action) {
                     self.state.cluster.delete_claim(name, None);
                 }
@@ -325,7 +327,8 @@ impl Daemon {
             tracing::info!("this process leads");
             self.begin_round();
             self.poller.resume_all();
-            for cloud in self.clouds.iter().cloned() {
+            for cloud in &*self.clouds {
+                let cloud = Arc::clone(cloud);
                 tokio::spawn(async move {
                     while let Err(error) = cloud.resume().await {
                         tracing::warn!(%error, "what was begun at the cloud is not known yet");
@@ -402,7 +405,10 @@ impl Daemon {
                 continue;
             }
             let counts = self.state.cluster.counts_of(workload);
-            scaled.decide(now, Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) });
+            scaled.decide(
+                now,
+                Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) },
+            );
             let Some(demand) = &scaled.demand else { continue };
             if scaled.is_shadow() {
                 self.state.wanted.remove(&scaled.target);

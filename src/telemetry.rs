@@ -70,7 +70,11 @@ pub async fn serve(settings: &Settings, handle: PrometheusHandle, ready: Ready) 
     let metrics = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
     let readyz = move || {
         let ready = ready.load(Ordering::Relaxed);
-        std::future::ready(if ready { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the first lists of the watches are not complete\n") })
+        std::future::ready(if ready {
+            (StatusCode::OK, "ok\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the first lists of the watches are not complete\n")
+        })
     };
     let health = Router::new().route("/healthz", get(|| std::future::ready("ok\n"))).route("/readyz", get(readyz));
     for (address, routes) in [(settings.metrics_address, metrics), (settings.health_address, health)] {

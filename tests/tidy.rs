@@ -29,7 +29,8 @@ fn complain(rule: &str, places: &[String]) {
 
 #[test]
 fn each_file_says_what_it_is_for() {
-    let silent: Vec<String> = sources().iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path.display().to_string()).collect();
+    let silent: Vec<String> =
+        sources().iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path.display().to_string()).collect();
     complain("these files do not open with `//!`", &silent);
 }
 
@@ -37,7 +38,10 @@ fn each_file_says_what_it_is_for() {
 fn imports_point_inward() {
     // What a folder may not name: the core knows nothing, edges do not know each other.
     let borders = [
-        ("src/core", &["tokio", "kube::", "k8s_openapi", "std::time::Instant", "std::time::SystemTime", "tracing::", "HashMap", "HashSet"][..]),
+        (
+            "src/core",
+            &["tokio", "kube::", "k8s_openapi", "std::time::Instant", "std::time::SystemTime", "tracing::", "HashMap", "HashSet"][..],
+        ),
         ("src/api", &["tokio::", "kube::Client", "kube::api::Api", "springtide_scalers", "springtide_clouds"][..]),
         ("src/clouds", &["kube::", "springtide_api", "springtide_scalers"][..]),
         ("scalers", &["kube::", "k8s_openapi", "springtide_api", "springtide_clouds"][..]),
@@ -46,7 +50,9 @@ fn imports_point_inward() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         for (folder, words) in borders.iter().filter(|(folder, _)| path.starts_with(folder)) {
-            for (number, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("use ") || !line.trim_start().starts_with("//")) {
+            for (number, line) in
+                text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("use ") || !line.trim_start().starts_with("//"))
+            {
                 for word in words.iter().filter(|word| line.contains(**word)) {
                     wrong.push(format!("{}:{}: {folder} may not know {word}", path.display(), number + 1));
                 }
@@ -59,7 +65,8 @@ fn imports_point_inward() {
 #[test]
 fn nothing_is_left_over() {
     // Written in parts, so that this list does not find itself.
-    let words = [["FIX", "ME"], ["X", "XX"], ["dbg", "!("], ["todo", "!("], ["unimplemented", "!("], ["should", "_panic"]].map(|parts| parts.concat());
+    let words = [["FIX", "ME"], ["X", "XX"], ["dbg", "!("], ["todo", "!("], ["unimplemented", "!("], ["should", "_panic"]]
+        .map(|parts| parts.concat());
     let mut found = Vec::new();
     for (path, text) in sources() {
         for (number, line) in text.lines().enumerate() {
@@ -72,8 +79,11 @@ fn nothing_is_left_over() {
 #[test]
 fn names_of_files_are_nouns_of_their_own() {
     let banned = ["utils.rs", "util.rs", "common.rs", "helpers.rs", "misc.rs"];
-    let found: Vec<String> =
-        sources().iter().filter(|(path, _)| path.file_name().is_some_and(|name| banned.iter().any(|bad| name == *bad))).map(|(path, _)| path.display().to_string()).collect();
+    let found: Vec<String> = sources()
+        .iter()
+        .filter(|(path, _)| path.file_name().is_some_and(|name| banned.iter().any(|bad| name == *bad)))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
     complain("files that are named after nothing", &found);
 }
 
@@ -83,11 +93,15 @@ fn each_metric_is_used_and_documented() {
     let telemetry = &all.iter().find(|(path, _)| path.ends_with("src/telemetry.rs")).expect("src/telemetry.rs").1;
     let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).expect("docs/metrics.md");
     let mut wrong = Vec::new();
-    let names = telemetry.lines().filter_map(|line| line.trim().strip_suffix("\";")?.split_once(" = \"")).filter(|(constant, _)| !constant.contains(' '));
+    let names = telemetry
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("\";")?.split_once(" = \""))
+        .filter(|(constant, _)| !constant.contains(' '));
     let mut count = 0;
     for (constant, name) in names {
         count += 1;
-        let uses = all.iter().filter(|(path, text)| !path.ends_with("src/telemetry.rs") && text.contains(&format!("names::{constant}"))).count();
+        let uses =
+            all.iter().filter(|(path, text)| !path.ends_with("src/telemetry.rs") && text.contains(&format!("names::{constant}"))).count();
         if uses == 0 {
             wrong.push(format!("{name} is never counted"));
         }

@@ -91,7 +91,15 @@ pub async fn run(stage: &Stage, queue: &Queue, program: &str, disturbance: Distu
         daemon.stop().await?;
     }
     let at = |n: usize| after(running.get(n).copied());
-    println!("workers running: 1st {:.2} s, 25th {:.2}, 50th {:.2}, 75th {:.2}, 95th {:.2}, 100th {:.2}", at(0), at(24), at(49), at(74), at(94), at(99));
+    println!(
+        "workers running: 1st {:.2} s, 25th {:.2}, 50th {:.2}, 75th {:.2}, 95th {:.2}, 100th {:.2}",
+        at(0),
+        at(24),
+        at(49),
+        at(74),
+        at(94),
+        at(99)
+    );
     ensure!(running.len() >= WORKERS, "only {} workers ever ran", running.len());
     Ok(Measured {
         claim_s: after(seen.claims.values().filter_map(|life| life.seen).min()),
@@ -125,6 +133,16 @@ async fn disturb(stage: &Stage, program: &str, disturbance: Disturbance, daemon:
         }
     }
     Ok(())
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None { phase } => write!(f, "undisturbed at phase {phase:?}"),
+            Self::Kill { at } => write!(f, "daemon killed at {at:.1?}"),
+            Self::Outage { at, lasts } => write!(f, "API server away for {lasts:?} at {at:?}"),
+        }
+    }
 }
 
 impl Measured {

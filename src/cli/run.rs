@@ -19,7 +19,8 @@ impl Run {
     /// Runs until it is told to stop.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().context("start the runtime")?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().context("start the runtime")?;
         runtime.block_on(crate::daemon::run(settings::checked(self.settings)?))?;
         Ok(ExitCode::SUCCESS)
     }

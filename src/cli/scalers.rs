@@ -45,7 +45,8 @@ impl Scalers {
             for parameter in kind.all_parameters().filter(|_| self.kind.is_some()) {
                 let default = parameter.default.map_or_else(String::new, |value| format!(" (default {value})"));
                 let needed = if parameter.required { " (required)" } else { "" };
-                writeln!(out, "  {:<28} {}{needed}{default}: {}", parameter.name, parameter.value, parameter.doc).context("write to standard output")?;
+                writeln!(out, "  {:<28} {}{needed}{default}: {}", parameter.name, parameter.value, parameter.doc)
+                    .context("write to standard output")?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -71,7 +71,9 @@ impl PoolReports {
             let hash = hash::of(&pool.spec.template);
             let notes = pool.metadata.annotations.as_ref();
             let has = |key: &str, value: &str| notes.and_then(|all| all.get(key)).is_some_and(|known| known == value);
-            if !(has(labels::NODEPOOL_HASH, &hash) && has(labels::NODEPOOL_HASH_VERSION, hash::VERSION)) && self.hashes.get(name) != Some(&hash) {
+            if !(has(labels::NODEPOOL_HASH, &hash) && has(labels::NODEPOOL_HASH_VERSION, hash::VERSION))
+                && self.hashes.get(name) != Some(&hash)
+            {
                 let notes = json!({ labels::NODEPOOL_HASH: hash, labels::NODEPOOL_HASH_VERSION: hash::VERSION });
                 reports.push(Report::Object { kind: Custom::NodePool, key, patch: json!({ "metadata": { "annotations": notes } }) });
                 self.hashes.insert(name.clone(), hash);

@@ -39,10 +39,17 @@ pub struct Bound {
 }
 
 /// Begins to resolve; the answer comes by `tx`.
-pub fn start(client: &kube::Client, cluster_namespace: &str, scaled: &Scaled, auths: &BTreeMap<Key, TriggerAuthenticationSpec>, tx: mpsc::Sender<Resolved>) {
+pub fn start(
+    client: &kube::Client,
+    cluster_namespace: &str,
+    scaled: &Scaled,
+    auths: &BTreeMap<Key, TriggerAuthenticationSpec>,
+    tx: mpsc::Sender<Resolved>,
+) {
     let object = scaled.object.clone();
     let (key, target) = (scaled.key(), scaled.target.clone());
-    let wanted = scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
+    let wanted =
+        scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
     let auths: BTreeMap<Key, TriggerAuthenticationSpec> = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
     let (client, cluster_namespace) = (client.clone(), cluster_namespace.to_owned());
     tokio::spawn(async move {
@@ -77,13 +84,20 @@ async fn resolve(
             match auths.get(&Key::new(namespace, name)) {
                 Some(spec) => {
                     let from = if of_cluster { cluster_namespace } else { namespace };
-                    let secrets: Vec<FromObject> = spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
-                    let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
+                    let secrets: Vec<FromObject> =
+                        spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
+                    let maps: Vec<FromObject> =
+                        spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
                     found = reader.parameters(&format!("{kind} {name}"), from, &secrets, &maps, &mut problems).await;
                     let unserved = scaled::unserved_sources(spec);
-                    problems.extend(unserved.into_iter().map(|source| format!("{kind} {name}: {source} is not read yet; use secretTargetRef or configMapTargetRef")));
+                    problems.extend(
+                        unserved
+                            .into_iter()
+                            .map(|source| format!("{kind} {name}: {source} is not read yet; use secretTargetRef or configMapTargetRef")),
+                    );
                 }
-                None => problems.push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name")),
+                None => problems
+                    .push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name")),
             }
         }
         match parse(&trigger.kind, &trigger.metadata, &found, &env) {
@@ -129,11 +143,23 @@ pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
         owners.sort_by_key(|(key, scaled)| (springtide_api::typed::created(&scaled.object.metadata), (*key).clone()));
         let Some((first, _)) = owners.first().copied() else { continue };
         for (key, _) in owners.iter().skip(1) {
-            found.insert((*key).clone(), format!("the workload '{}' of type '{}' is already managed by the ScaledObject '{}'; delete one of the two", target.key, target.kind, first));
+            found.insert(
+                (*key).clone(),
+                format!(
+                    "the workload '{}' of type '{}' is already managed by the ScaledObject '{}'; delete one of the two",
+                    target.key, target.kind, first
+                ),
+            );
         }
         let theirs = |hpa: &Key| hpa.namespace == first.namespace && hpa.name.as_str() == format!("keda-hpa-{}", first.name);
         if let Some((hpa, _)) = state.hpas.iter().find(|(hpa, scales)| *scales == target && !theirs(hpa)) {
-            found.insert(first.clone(), format!("the workload '{}' of type '{}' is already managed by the hpa '{hpa}'; delete the HorizontalPodAutoscaler", target.key, target.kind));
+            found.insert(
+                first.clone(),
+                format!(
+                    "the workload '{}' of type '{}' is already managed by the hpa '{hpa}'; delete the HorizontalPodAutoscaler",
+                    target.key, target.kind
+                ),
+            );
         }
     }
     found

@@ -66,9 +66,9 @@ impl Scaled {
     #[must_use]
     pub fn new(now: Timestamp, object: ScaledObject) -> Self {
         let status = object.status.as_ref();
-        let was_active = status.is_some_and(|status| scaled::is_active(status));
+        let was_active = status.is_some_and(scaled::is_active);
         // One that was active when last heard of counts as active now: a restart never scales in early.
-        let last_active = if was_active { Some(now) } else { status.and_then(|status| scaled::last_active(status)) };
+        let last_active = if was_active { Some(now) } else { status.and_then(scaled::last_active) };
         Self {
             target: scaled::target(&object),
             reported: status.and_then(|status| serde_json::to_value(status).ok()),
@@ -99,7 +99,8 @@ impl Scaled {
         if typed::version(&object.metadata) < typed::version(&self.object.metadata) {
             return false;
         }
-        let changed = object.metadata.generation != self.object.metadata.generation || object.metadata.annotations != self.object.metadata.annotations;
+        let changed = object.metadata.generation != self.object.metadata.generation
+            || object.metadata.annotations != self.object.metadata.annotations;
         self.target = scaled::target(&object);
         self.object = object;
         self.dirty |= changed;
@@ -110,7 +111,8 @@ impl Scaled {
     #[must_use]
     pub fn uses(&self, auth: &Key) -> bool {
         let namespace = self.key().namespace;
-        scaled::authentications(&self.object).any(|(name, of_cluster)| auth.name == name && auth.namespace == if of_cluster { "" } else { namespace.as_str() })
+        scaled::authentications(&self.object)
+            .any(|(name, of_cluster)| auth.name == name && auth.namespace == if of_cluster { "" } else { namespace.as_str() })
     }
 
     /// Takes in what its triggers resolved to. Returns the triggers that it no longer has.
@@ -195,7 +197,8 @@ impl Scaled {
         }
         let (namespace, name) = (self.object.namespace().unwrap_or_default(), self.object.name_any());
         if let Some(demand) = &self.demand {
-            metrics::gauge!(names::REPLICAS_WANTED, "namespace" => namespace.clone(), "scaledObject" => name.clone()).set(f64::from(demand.want.0));
+            metrics::gauge!(names::REPLICAS_WANTED, "namespace" => namespace.clone(), "scaledObject" => name.clone())
+                .set(f64::from(demand.want.0));
         }
         for (trigger, reading) in self.triggers.iter().zip(&self.readings) {
             let labels = [("namespace", namespace.clone()), ("scaledObject", name.clone()), ("metric", trigger.metric.to_string())];
@@ -235,7 +238,9 @@ impl Scaled {
     pub fn status(&mut self, now: Timestamp) -> Option<Value> {
         let status = self.wanted_status(now);
         let known = self.reported.as_ref();
-        let differs = status.as_object().is_some_and(|fields| fields.iter().any(|(key, value)| known.and_then(|known| known.get(key)).unwrap_or(&Value::Null) != value));
+        let differs = status.as_object().is_some_and(|fields| {
+            fields.iter().any(|(key, value)| known.and_then(|known| known.get(key)).unwrap_or(&Value::Null) != value)
+        });
         if !differs {
             return None;
         }
@@ -249,7 +254,8 @@ impl Scaled {
 
     fn wanted_status(&self, now: Timestamp) -> Value {
         let known = |field: &str| self.reported.as_ref().and_then(|status| status.get(field)).cloned();
-        let original = known("originalReplicaCount").filter(|value| !value.is_null()).or_else(|| self.first_seen.map(|replicas| json!(replicas.0)));
+        let original =
+            known("originalReplicaCount").filter(|value| !value.is_null()).or_else(|| self.first_seen.map(|replicas| json!(replicas.0)));
         let was_active = self.reported.as_ref().and_then(|status| status.pointer("/conditions")).is_some_and(|all| {
             all.as_array().into_iter().flatten().any(|c| c.get("type") == Some(&json!("Active")) && c.get("status") == Some(&json!("True")))
         });
@@ -324,7 +330,11 @@ impl Scaled {
     pub fn notes(&mut self) -> Vec<Note> {
         let (ready, _, message) = self.readiness();
         let mut notes = Vec::new();
-        let now = Told { ready: (ready != "Unknown").then_some(ready == "True"), failing: ready == "False" && self.may_scale(), withheld: self.withheld.is_some() };
+        let now = Told {
+            ready: (ready != "Unknown").then_some(ready == "True"),
+            failing: ready == "False" && self.may_scale(),
+            withheld: self.withheld.is_some(),
+        };
         let note = |warning, reason, message: String| Note { warning, reason, action: "Scale", message };
         if now.ready == Some(true) && self.told.ready != now.ready {
             notes.push(note(false, "ScaledObjectReady", "ScaledObject is ready for scaling".to_owned()));
@@ -344,7 +354,13 @@ impl Scaled {
     pub fn scaled_note(&self, from: u32, to: u32) -> Note {
         let (kind, key) = (&self.target.kind, &self.target.key);
         let why = self.demand.iter().flat_map(|demand| &demand.reasons).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let reason = if to == 0 { "KEDAScaleTargetDeactivated" } else if from == 0 { "KEDAScaleTargetActivated" } else { "ScaleTargetScaled" };
+        let reason = if to == 0 {
+            "KEDAScaleTargetDeactivated"
+        } else if from == 0 {
+            "KEDAScaleTargetActivated"
+        } else {
+            "ScaleTargetScaled"
+        };
         Note { warning: false, reason, action: "Scale", message: format!("Scaled {kind} {key} from {from} to {to}: {why}") }
     }
 }

@@ -81,7 +81,12 @@ impl State {
                     Err(error) => tracing::warn!(node = node.name_any(), %error, "a node cannot be understood and is left out"),
                 },
                 Change::Deleted(node) => self.cluster.delete_node(&node.name_any(), node.metadata.uid.as_deref()),
-                Change::Listed(keys) => self.listed("Node", keys, |state| state.cluster.nodes.keys().map(plain).collect(), |state, key| state.cluster.delete_node(&key.name, None)),
+                Change::Listed(keys) => self.listed(
+                    "Node",
+                    keys,
+                    |state| state.cluster.nodes.keys().map(plain).collect(),
+                    |state, key| state.cluster.delete_node(&key.name, None),
+                ),
             },
             Seen::Deployment(change) => self.see_workload("Deployment", change, |object| Some(typed::workload::deployment(object))),
             Seen::StatefulSet(change) => self.see_workload("StatefulSet", change, |object| Some(typed::workload::stateful_set(object))),
@@ -96,9 +101,14 @@ impl State {
                 Change::Deleted(set) => {
                     self.cluster.daemons.remove(&typed::key(&set.metadata));
                 }
-                Change::Listed(keys) => self.listed("DaemonSet", keys, |state| state.cluster.daemons.keys().cloned().collect(), |state, key| {
-                    state.cluster.daemons.remove(key);
-                }),
+                Change::Listed(keys) => self.listed(
+                    "DaemonSet",
+                    keys,
+                    |state| state.cluster.daemons.keys().cloned().collect(),
+                    |state, key| {
+                        state.cluster.daemons.remove(key);
+                    },
+                ),
             },
             Seen::Quota(change) => match change {
                 Change::Applied(quota) => match typed::node::quota(&quota) {
@@ -106,12 +116,22 @@ impl State {
                     Err(error) => tracing::warn!(quota = quota.name_any(), %error, "a ResourceQuota cannot be understood and is left out"),
                 },
                 Change::Deleted(quota) => drop(self.cluster.quotas.remove(&typed::key(&quota.metadata))),
-                Change::Listed(keys) => self.listed("ResourceQuota", keys, |state| state.cluster.quotas.keys().cloned().collect(), |state, key| drop(state.cluster.quotas.remove(key))),
+                Change::Listed(keys) => self.listed(
+                    "ResourceQuota",
+                    keys,
+                    |state| state.cluster.quotas.keys().cloned().collect(),
+                    |state, key| drop(state.cluster.quotas.remove(key)),
+                ),
             },
             Seen::Hpa(change) => match change {
                 Change::Applied(hpa) => drop(self.hpas.insert(typed::key(&hpa.metadata), target_of(&hpa))),
                 Change::Deleted(hpa) => drop(self.hpas.remove(&typed::key(&hpa.metadata))),
-                Change::Listed(keys) => self.listed("HorizontalPodAutoscaler", keys, |state| state.hpas.keys().cloned().collect(), |state, key| drop(state.hpas.remove(key))),
+                Change::Listed(keys) => self.listed(
+                    "HorizontalPodAutoscaler",
+                    keys,
+                    |state| state.hpas.keys().cloned().collect(),
+                    |state, key| drop(state.hpas.remove(key)),
+                ),
             },
             Seen::Custom(kind, change) => self.see_custom(now, kind, change),
         }
@@ -131,7 +151,12 @@ impl State {
         }
     }
 
-    fn see_workload<K>(&mut self, kind: &str, change: Change<K>, read: impl Fn(&K) -> Option<(WorkloadKey, springtide_core::nodes::workload::Workload)>) {
+    fn see_workload<K>(
+        &mut self,
+        kind: &str,
+        change: Change<K>,
+        read: impl Fn(&K) -> Option<(WorkloadKey, springtide_core::nodes::workload::Workload)>,
+    ) {
         match change {
             Change::Applied(object) => {
                 if let Some((key, workload)) = read(&object) {
@@ -186,7 +211,9 @@ impl State {
                     self.apply_auth(key(&object), auth.spec.0);
                 }
             }
-            (Custom::TriggerAuthentication | Custom::ClusterTriggerAuthentication, Change::Deleted(object)) => self.drop_auth(&key(&object)),
+            (Custom::TriggerAuthentication | Custom::ClusterTriggerAuthentication, Change::Deleted(object)) => {
+                self.drop_auth(&key(&object))
+            }
             (Custom::NodePool, Change::Applied(object)) => {
                 if let Some(pool) = self.read::<NodePool>(kind, &object) {
                     self.pools.insert(object.name_any().into(), pool);
@@ -214,12 +241,24 @@ impl State {
         match kind {
             Custom::ScaledObject => self.listed(&name, keys, |state| state.scaled.keys().cloned().collect(), Self::drop_scaled),
             Custom::TriggerAuthentication => {
-                self.listed(&name, keys, |state| state.auths.keys().filter(|key| !key.namespace.is_empty()).cloned().collect(), Self::drop_auth);
+                self.listed(
+                    &name,
+                    keys,
+                    |state| state.auths.keys().filter(|key| !key.namespace.is_empty()).cloned().collect(),
+                    Self::drop_auth,
+                );
             }
             Custom::ClusterTriggerAuthentication => {
-                self.listed(&name, keys, |state| state.auths.keys().filter(|key| key.namespace.is_empty()).cloned().collect(), Self::drop_auth);
+                self.listed(
+                    &name,
+                    keys,
+                    |state| state.auths.keys().filter(|key| key.namespace.is_empty()).cloned().collect(),
+                    Self::drop_auth,
+                );
             }
-            Custom::NodePool => self.listed(&name, keys, |state| state.pools.keys().map(plain).collect(), |state, key| state.drop_pool(&key.name)),
+            Custom::NodePool => {
+                self.listed(&name, keys, |state| state.pools.keys().map(plain).collect(), |state, key| state.drop_pool(&key.name))
+            }
             // A claim that is planned and whose creation has not been answered is not in the list, and stays.
             Custom::NodeClaim => self.listed(
                 &name,
@@ -228,7 +267,12 @@ impl State {
                 |state, key| state.cluster.delete_claim(&key.name, None),
             ),
             Custom::KwokNodeClass => {
-                self.listed(&name, keys, |state| state.cluster.classes.iter().map(|class| plain(&class.name)).collect(), |state, key| state.drop_class(&key.name));
+                self.listed(
+                    &name,
+                    keys,
+                    |state| state.cluster.classes.iter().map(|class| plain(&class.name)).collect(),
+                    |state, key| state.drop_class(&key.name),
+                );
             }
         }
     }
@@ -319,7 +363,10 @@ impl State {
                         pool.unusable = Some("it is in shadow mode by annotation".to_owned());
                     }
                     if pool.unusable.is_none() && !self.cluster.classes.contains(&pool.class) {
-                        pool.unusable = Some(format!("its NodeClass {} does not exist; create it or correct spec.template.spec.nodeClassRef", pool.class));
+                        pool.unusable = Some(format!(
+                            "its NodeClass {} does not exist; create it or correct spec.template.spec.nodeClassRef",
+                            pool.class
+                        ));
                     }
                     self.cluster.pools.insert(name.clone(), pool);
                 }
@@ -364,7 +411,14 @@ impl State {
             }
             Fact::Inspected { node, pods, at } => {
                 let listed: BTreeSet<Key> = pods.iter().map(|pod| typed::key(&pod.metadata)).collect();
-                let gone: Vec<Key> = self.cluster.load(&node).into_iter().flat_map(|load| &load.pods).filter(|key| !listed.contains(*key)).cloned().collect();
+                let gone: Vec<Key> = self
+                    .cluster
+                    .load(&node)
+                    .into_iter()
+                    .flat_map(|load| &load.pods)
+                    .filter(|key| !listed.contains(*key))
+                    .cloned()
+                    .collect();
                 for key in gone {
                     self.cluster.delete_pod(now, &key, None);
                 }
@@ -412,8 +466,5 @@ fn is_served(class: &ClassRef) -> bool {
 fn target_of(hpa: &HorizontalPodAutoscaler) -> WorkloadKey {
     let reference = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
     let namespace = hpa.namespace().unwrap_or_default();
-    WorkloadKey {
-        kind: reference.map_or("", |r| &r.kind).into(),
-        key: Key::new(namespace, reference.map_or("", |r| r.name.as_str())),
-    }
+    WorkloadKey { kind: reference.map_or("", |r| &r.kind).into(), key: Key::new(namespace, reference.map_or("", |r| r.name.as_str())) }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::core::Status;
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -140,7 +142,9 @@ impl Actor {
                 self.patch_claim(&name, &claims::launched(&machine, Timestamp::now()), Some(&claims::labels_of(&machine))).await
             }
             Action::Register { claim: name, node } => self.register(&name, &node, claim).await,
-            Action::RecordRegistration { claim: name, node } => self.patch_claim(&name, &claims::registered(&node, Timestamp::now()), None).await,
+            Action::RecordRegistration { claim: name, node } => {
+                self.patch_claim(&name, &claims::registered(&node, Timestamp::now()), None).await
+            }
             Action::Initialize { node, .. } => {
                 let patch = json!({ "metadata": { "labels": { labels::NODE_INITIALIZED: "true" } } });
                 self.patch_node(&node, "mark a node as initialized", &patch).await
@@ -247,7 +251,10 @@ impl Actor {
     async fn inspect(&self, node: Name) -> Result<Vec<Fact>, ActError> {
         let api = Api::<Pod>::all(self.client.clone());
         let at = Timestamp::now();
-        let pods = api.list(&ListParams::default().fields(&format!("spec.nodeName={node}"))).await.map_err(kube_error("list the pods of a node"))?;
+        let pods = api
+            .list(&ListParams::default().fields(&format!("spec.nodeName={node}")))
+            .await
+            .map_err(kube_error("list the pods of a node"))?;
         Ok(vec![Fact::Inspected { node, pods: pods.items, at }])
     }
 
@@ -264,7 +271,10 @@ impl Actor {
     async fn evict(&self, pod: &Key, uid: &Name) -> Result<Vec<Fact>, ActError> {
         let api = Api::<Pod>::namespaced(self.client.clone(), &pod.namespace);
         let same = Preconditions { uid: Some(uid.to_string()), resource_version: None };
-        let params = kube::api::EvictParams { delete_options: Some(DeleteParams { preconditions: Some(same), ..DeleteParams::default() }), ..Default::default() };
+        let params = kube::api::EvictParams {
+            delete_options: Some(DeleteParams { preconditions: Some(same), ..DeleteParams::default() }),
+            ..Default::default()
+        };
         match api.evict(&pod.name, &params).await {
             Ok(_) => Ok(Vec::new()),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(Vec::new()),
@@ -276,7 +286,9 @@ impl Actor {
         let Some(claim) = claim else { return Ok(Vec::new()) };
         match self.cloud(&claim)?.delete(&name, provider_id.as_ref()).await {
             Ok(Ending::Gone) => Ok(vec![Fact::Ended { claim: name }]),
-            Ok(Ending::Going) => Err(ActError::Cloud { operation: "end a machine", message: "the machine is still shutting down".to_owned() }),
+            Ok(Ending::Going) => {
+                Err(ActError::Cloud { operation: "end a machine", message: "the machine is still shutting down".to_owned() })
+            }
             Err(error) => Err(cloud_error("end a machine")(error)),
         }
     }
@@ -312,7 +324,12 @@ impl Actor {
         }
     }
 
-    async fn patch_claim(&self, name: &Name, status: &serde_json::Value, labels: Option<&serde_json::Value>) -> Result<Vec<Fact>, ActError> {
+    async fn patch_claim(
+        &self,
+        name: &Name,
+        status: &serde_json::Value,
+        labels: Option<&serde_json::Value>,
+    ) -> Result<Vec<Fact>, ActError> {
         let api = self.claims();
         let fail = kube_error("write the status of a NodeClaim");
         if let Some(labels) = labels {
@@ -328,7 +345,9 @@ impl Actor {
         let api = Api::<Node>::all(self.client.clone());
         match api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(object) => Ok(vec![Fact::Seen(Seen::Node(Change::Applied(Box::new(object))))]),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(vec![Fact::Seen(Seen::Node(Change::Deleted(Box::new(named(node)))))]),
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                Ok(vec![Fact::Seen(Seen::Node(Change::Deleted(Box::new(named(node)))))])
+            }
             Err(error) => Err(kube_error(operation)(error)),
         }
     }
@@ -343,7 +362,10 @@ impl Actor {
             let (group, kind) = cloud.kind();
             class.group == group && class.kind == kind
         };
-        self.clouds.iter().find(serves).ok_or_else(|| ActError::Cloud { operation: "find the cloud", message: format!("no cloud serves {class}") })
+        self.clouds
+            .iter()
+            .find(serves)
+            .ok_or_else(|| ActError::Cloud { operation: "find the cloud", message: format!("no cloud serves {class}") })
     }
 }
 

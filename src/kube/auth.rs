@@ -47,7 +47,14 @@ impl Reader {
     }
 
     /// Parameters from Secrets and ConfigMaps of one namespace. `owner` is who refers to them, for messages.
-    pub async fn parameters(&mut self, owner: &str, namespace: &str, secrets: &[FromObject], maps: &[FromObject], problems: &mut Vec<String>) -> AuthParams {
+    pub async fn parameters(
+        &mut self,
+        owner: &str,
+        namespace: &str,
+        secrets: &[FromObject],
+        maps: &[FromObject],
+        problems: &mut Vec<String>,
+    ) -> AuthParams {
         let mut found = AuthParams::new();
         for (kind, list) in [("ConfigMap", maps), ("Secret", secrets)] {
             for wanted in list {
@@ -72,11 +79,19 @@ impl Reader {
         let known = if kind == "Secret" { &mut self.secrets } else { &mut self.maps };
         if !known.contains_key(&at) {
             let data = if kind == "Secret" {
-                let object = Api::<SecretObject>::namespaced(self.client.clone(), namespace).get_opt(name).await.map_err(failed)?.ok_or_else(missing)?;
+                let object = Api::<SecretObject>::namespaced(self.client.clone(), namespace)
+                    .get_opt(name)
+                    .await
+                    .map_err(failed)?
+                    .ok_or_else(missing)?;
                 let bytes = object.data.unwrap_or_default().into_iter();
                 bytes.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect()
             } else {
-                let object = Api::<ConfigMap>::namespaced(self.client.clone(), namespace).get_opt(name).await.map_err(failed)?.ok_or_else(missing)?;
+                let object = Api::<ConfigMap>::namespaced(self.client.clone(), namespace)
+                    .get_opt(name)
+                    .await
+                    .map_err(failed)?
+                    .ok_or_else(missing)?;
                 object.data.unwrap_or_default()
             };
             known.insert(at.clone(), data);
@@ -110,7 +125,11 @@ impl Reader {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
         for source in container.env_from.iter().flatten() {
             let prefix = source.prefix.as_deref().unwrap_or_default();
-            let named = source.secret_ref.as_ref().map(|r| ("Secret", &r.name)).or_else(|| source.config_map_ref.as_ref().map(|r| ("ConfigMap", &r.name)));
+            let named = source
+                .secret_ref
+                .as_ref()
+                .map(|r| ("Secret", &r.name))
+                .or_else(|| source.config_map_ref.as_ref().map(|r| ("ConfigMap", &r.name)));
             if let Some((kind, name)) = named
                 && let Ok(data) = self.data(kind, namespace, name).await
             {

@@ -150,9 +150,10 @@ pub fn registration(name: &Name, claim: &Claim, node: &Node) -> Value {
     if !finalizers.iter().any(|finalizer| finalizer == labels::TERMINATION_FINALIZER) {
         finalizers.push(labels::TERMINATION_FINALIZER.to_owned());
     }
-    let owner = claim.uid.as_ref().map(|uid| {
-        json!([{ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": name, "uid": uid, "blockOwnerDeletion": true }])
-    });
+    let owner = claim
+        .uid
+        .as_ref()
+        .map(|uid| json!([{ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": name, "uid": uid, "blockOwnerDeletion": true }]));
     json!({
         "metadata": {
             "resourceVersion": node.resource_version(),
@@ -166,7 +167,8 @@ pub fn registration(name: &Name, claim: &Claim, node: &Node) -> Value {
 }
 
 fn taint(taint: &CoreTaint) -> Value {
-    let mut fields = Map::from_iter([("key".to_owned(), taint.key.as_str().into()), ("effect".to_owned(), format!("{:?}", taint.effect).into())]);
+    let mut fields =
+        Map::from_iter([("key".to_owned(), taint.key.as_str().into()), ("effect".to_owned(), format!("{:?}", taint.effect).into())]);
     if !taint.value.is_empty() {
         fields.insert("value".to_owned(), taint.value.as_str().into());
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -135,7 +135,11 @@ impl Competitor {
         let renews = old.holder_identity.as_deref() == Some(&self.options.identity);
         Lease {
             metadata: before.map_or_else(
-                || ObjectMeta { name: Some(self.options.name.clone()), namespace: Some(self.options.namespace.clone()), ..ObjectMeta::default() },
+                || ObjectMeta {
+                    name: Some(self.options.name.clone()),
+                    namespace: Some(self.options.namespace.clone()),
+                    ..ObjectMeta::default()
+                },
                 |lease| lease.metadata.clone(),
             ),
             spec: Some(LeaseSpec {

@@ -55,7 +55,11 @@ fn record(map: &ConfigMap) -> Result<MachineRecord, PortError> {
 }
 
 fn text(record: &MachineRecord) -> Result<String, PortError> {
-    serde_json::to_string(record).map_err(|error| PortError { operation: "write a machine's record", message: error.to_string(), retry: false })
+    serde_json::to_string(record).map_err(|error| PortError {
+        operation: "write a machine's record",
+        message: error.to_string(),
+        retry: false,
+    })
 }
 
 #[async_trait]
@@ -82,7 +86,9 @@ impl MachineStore for KubePorts {
     }
 
     async fn set_booted(&self, claim: &Name, claim_uid: &Name, at: Timestamp) -> Result<bool, PortError> {
-        let Some(mut map) = self.maps().get_opt(&map_name(claim)).await.map_err(failed("read a machine's record"))? else { return Ok(false) };
+        let Some(mut map) = self.maps().get_opt(&map_name(claim)).await.map_err(failed("read a machine's record"))? else {
+            return Ok(false);
+        };
         let mut known = record(&map)?;
         if known.claim_uid != *claim_uid {
             return Ok(false);
@@ -111,7 +117,8 @@ impl MachineStore for KubePorts {
     }
 
     async fn all(&self) -> Result<Vec<MachineRecord>, PortError> {
-        let maps = self.maps().list(&ListParams::default().labels(&format!("{MACHINE}=true"))).await.map_err(failed("list machines' records"))?;
+        let maps =
+            self.maps().list(&ListParams::default().labels(&format!("{MACHINE}=true"))).await.map_err(failed("list machines' records"))?;
         maps.items.iter().map(record).collect()
     }
 }

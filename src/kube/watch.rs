@@ -53,8 +53,14 @@ pub enum Custom {
 
 impl Custom {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::ScaledObject, Self::TriggerAuthentication, Self::ClusterTriggerAuthentication, Self::NodePool, Self::NodeClaim, Self::KwokNodeClass];
+    pub const ALL: [Self; 6] = [
+        Self::ScaledObject,
+        Self::TriggerAuthentication,
+        Self::ClusterTriggerAuthentication,
+        Self::NodePool,
+        Self::NodeClaim,
+        Self::KwokNodeClass,
+    ];
 
     /// Where the API server serves it.
     #[must_use]

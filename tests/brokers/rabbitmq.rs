@@ -63,7 +63,8 @@ impl Reader {
     async fn metric(&mut self, trigger: Trigger, number: i64) -> Result<Sample> {
         let id = self.set(trigger);
         let wanted = MetricMilli(number * 1000);
-        let found = self.until(id, &format!("a metric of {number}"), |reading| sample(reading).filter(|sample| sample.metric == wanted)).await;
+        let found =
+            self.until(id, &format!("a metric of {number}"), |reading| sample(reading).filter(|sample| sample.metric == wanted)).await;
         self.poller.remove(id);
         found
     }
@@ -140,7 +141,8 @@ async fn what_workers_hold_counts_over_http_alone(rabbit: &Rabbit, reader: &mut 
     ensure!((over_amqp.ready, over_amqp.in_flight) == (Some(4), None), "AMQP tells what is ready and no more: {over_amqp:?}");
     // The counts of the management interface come a moment later, and not all at once.
     let id = reader.set(trigger(&http, &length("orders", &[]))?);
-    let all = |sample: &Sample| (sample.metric, sample.ready, sample.in_flight, sample.arrived) == (MetricMilli(7000), Some(4), Some(3), Some(7));
+    let all =
+        |sample: &Sample| (sample.metric, sample.ready, sample.in_flight, sample.arrived) == (MetricMilli(7000), Some(4), Some(3), Some(7));
     reader.until(id, "7 messages, of which workers hold 3", |reading| sample(reading).filter(all)).await?;
     reader.metric(trigger(&http, &length("orders", &[("excludeUnacknowledged", "true")]))?, 4).await?;
 
@@ -213,10 +215,16 @@ async fn odd_names_of_virtual_hosts_are_found(rabbit: &Rabbit, reader: &mut Read
         fill(&amqp, "same", u64::try_from(count)?).await?;
         let of_host = [amqp.clone(), format!("{http}/{encoded}")];
         for host in &of_host {
-            reader.metric(trigger(host, &length("same", &[]))?, count).await.with_context(|| format!("virtual host {plain:?} of the URL"))?;
+            reader
+                .metric(trigger(host, &length("same", &[]))?, count)
+                .await
+                .with_context(|| format!("virtual host {plain:?} of the URL"))?;
         }
         for host in [rabbit.amqp_url(), http] {
-            reader.metric(trigger(&host, &length("same", &[("vhostName", plain)]))?, count).await.with_context(|| format!("vhostName {plain:?}"))?;
+            reader
+                .metric(trigger(&host, &length("same", &[("vhostName", plain)]))?, count)
+                .await
+                .with_context(|| format!("vhostName {plain:?}"))?;
         }
     }
     Ok(())
@@ -238,7 +246,9 @@ async fn mistakes_are_told_without_secrets(rabbit: &Rabbit, reader: &mut Reader)
     let missing = reader.set(trigger(&url, &length("nowhere", &[]))?);
     reader.metric(trigger(&url, &length("same", &[]))?, 1).await.context("beside a missing queue")?;
     fill(&url, "nowhere", 2).await?;
-    reader.until(missing, "a queue that is made later", |reading| sample(reading).filter(|sample| sample.metric == MetricMilli(2000))).await?;
+    reader
+        .until(missing, "a queue that is made later", |reading| sample(reading).filter(|sample| sample.metric == MetricMilli(2000)))
+        .await?;
     reader.poller.remove(missing);
     Ok(())
 }

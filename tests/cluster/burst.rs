@@ -58,7 +58,12 @@ async fn a_burst_becomes_workers_on_nodes_and_then_nothing() -> Result<()> {
     let daemon = stage.daemon(PROGRAM, &["--lease-duration", "5s"]).await?;
 
     let calm = run(&stage, &queues, 0, async || Ok(())).await?;
-    ensure!(calm.machines_ever == calm.machines_peak, "{} machines were started where {} were needed", calm.machines_ever, calm.machines_peak);
+    ensure!(
+        calm.machines_ever == calm.machines_peak,
+        "{} machines were started where {} were needed",
+        calm.machines_ever,
+        calm.machines_peak
+    );
 
     // The same once more, and the daemon is killed at some moment between the first reading and the last pod.
     let moment = Duration::from_millis(u64::try_from(Timestamp::now().as_millisecond().rem_euclid(9_000))? + 200);

@@ -39,7 +39,9 @@ async fn neither_a_lagging_watch_nor_a_refusing_cloud_starts_a_machine_too_many(
     ensure!(report.busy_stopped == 0 && report.redelivered == 0, "{} busy workers were stopped", report.busy_stopped);
     stage.until_replicas("lag", 0, MINUTE).await?;
     let seen = observer
-        .until("no machine is left", MINUTE, |seen| Seen::alive(&seen.machines) == 0 && Seen::alive(&seen.claims) == 0 && Seen::alive(&seen.nodes) == 0)
+        .until("no machine is left", MINUTE, |seen| {
+            Seen::alive(&seen.machines) == 0 && Seen::alive(&seen.claims) == 0 && Seen::alive(&seen.nodes) == 0
+        })
         .await?;
     // 12 workers of 1 CPU, 3 on each machine of 4 CPUs.
     ensure!(seen.claims.len() == 4, "{} claims were made where 4 were planned\n{}", seen.claims.len(), daemon.tail());
@@ -64,10 +66,14 @@ async fn no_machine_is_started_for_pods_that_a_quota_refuses() -> Result<()> {
     let api = kube::Api::<kube::api::DynamicObject>::namespaced_with(stage.client.clone(), "default", &object);
     let scaled = api.get("many").await?;
     let says = serde_json::to_string(scaled.data.pointer("/status/conditions").context("the ScaledObject has no conditions")?)?;
-    ensure!(says.contains("ResourceQuota few") || says.contains("cannot create pods"), "the ScaledObject does not say why pods are missing: {says}");
+    ensure!(
+        says.contains("ResourceQuota few") || says.contains("cannot create pods"),
+        "the ScaledObject does not say why pods are missing: {says}"
+    );
     tokio::time::timeout(MINUTE, queue.fleet.done(60)).await?;
     stage.until_replicas("many", 0, MINUTE).await?;
-    let seen = observer.until("no machine is left", MINUTE, |seen| Seen::alive(&seen.machines) == 0 && Seen::alive(&seen.claims) == 0).await?;
+    let seen =
+        observer.until("no machine is left", MINUTE, |seen| Seen::alive(&seen.machines) == 0 && Seen::alive(&seen.claims) == 0).await?;
     ensure!(seen.machines.len() == 2, "{} machines were started where 6 pods of 1 CPU need 2 of 4 CPUs", seen.machines.len());
     Ok(())
 }

@@ -52,7 +52,8 @@ fn renewed(lease: &LeaseSpec) -> Result<Timestamp> {
 
 /// Who wrote, one after the other, without repetitions.
 fn reigns(plane: &Plane) -> Result<Vec<String>> {
-    let mut users: Vec<String> = writes_of(plane, &[DAEMON, TWIN])?.into_iter().filter(|write| write.status < 300).map(|write| write.user).collect();
+    let mut users: Vec<String> =
+        writes_of(plane, &[DAEMON, TWIN])?.into_iter().filter(|write| write.status < 300).map(|write| write.user).collect();
     users.dedup();
     Ok(users)
 }

@@ -74,7 +74,8 @@ impl Daemon {
     /// Whether it says that it leads; an error where it says nothing of it.
     pub async fn leads(&self) -> Result<bool> {
         let metrics = self.metrics().await?;
-        let value = metrics.lines().find_map(|line| line.strip_prefix("springtide_leader ")).context("/metrics has no springtide_leader")?;
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix("springtide_leader ")).context("/metrics has no springtide_leader")?;
         Ok(value.trim() == "1")
     }
 

@@ -70,7 +70,9 @@ pub async fn until_still(plane: &Plane, user: &str, renewals: usize, within: Dur
         }
         if Instant::now() > deadline {
             let last: Vec<_> = writes.iter().rev().filter(|write| !write.is_of_lease()).take(10).collect();
-            bail!("waited {within:?} for {user} to write nothing but its Lease {renewals} times in a row; the last other writes: {last:#?}");
+            bail!(
+                "waited {within:?} for {user} to write nothing but its Lease {renewals} times in a row; the last other writes: {last:#?}"
+            );
         }
     }
 }

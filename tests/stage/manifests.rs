@@ -105,6 +105,22 @@ spec:
     )
 }
 
+/// A node of somebody else's that is too small for workers, as every cluster has one for its own pods. Without any node at all kube-scheduler takes each of
+/// its tries for an error, and repeats them blindly with a back-off of up to 10 s.
+pub fn system_node() -> String {
+    "apiVersion: v1
+kind: Node
+metadata:
+  name: system
+  labels: {kwok.x-k8s.io/node: fake, kubernetes.io/os: linux, kubernetes.io/arch: amd64, kubernetes.io/hostname: system}
+spec: {}
+status:
+  capacity: {cpu: 500m, memory: 1Gi, pods: '10'}
+  allocatable: {cpu: 500m, memory: 1Gi, pods: '10'}
+"
+    .to_owned()
+}
+
 /// A node of somebody else's with a pod that keeps it busy, and a DaemonSet.
 pub fn neighbours() -> String {
     "apiVersion: v1

@@ -72,9 +72,21 @@ impl Observer {
         let claims = ApiResource::from_gvk(&GroupVersionKind::gvk("karpenter.sh", "v1", "NodeClaim"));
         let tx = Arc::new(tx);
         let note = |seen: &Arc<Mutex<Seen>>, tx: &Arc<watch::Sender<u64>>| (Arc::clone(seen), Arc::clone(tx));
-        watches.spawn(follow(Api::<DynamicObject>::all_with(client.clone(), &claims), watcher::Config::default(), note(&seen, &tx), |s| &mut s.claims, claim));
+        watches.spawn(follow(
+            Api::<DynamicObject>::all_with(client.clone(), &claims),
+            watcher::Config::default(),
+            note(&seen, &tx),
+            |s| &mut s.claims,
+            claim,
+        ));
         let records = watcher::Config::default().labels("springtide.dev/kwok-machine=true");
-        watches.spawn(follow(Api::<ConfigMap>::namespaced(client.clone(), "springtide"), records, note(&seen, &tx), |s| &mut s.machines, |_| (true, 0.0)));
+        watches.spawn(follow(
+            Api::<ConfigMap>::namespaced(client.clone(), "springtide"),
+            records,
+            note(&seen, &tx),
+            |s| &mut s.machines,
+            |_| (true, 0.0),
+        ));
         let ours = watcher::Config::default().labels("karpenter.sh/nodepool");
         watches.spawn(follow(Api::<Node>::all(client.clone()), ours, note(&seen, &tx), |s| &mut s.nodes, |_| (true, 0.0)));
         let pods = Api::<Pod>::namespaced(client.clone(), "default");
@@ -126,7 +138,8 @@ pub fn cost_usd(claims: &BTreeMap<String, Life>, now: Timestamp) -> f64 {
 
 fn claim(object: &DynamicObject) -> (bool, f64) {
     let launched = object.data.pointer("/status/conditions").and_then(|all| all.as_array()).is_some_and(|all| {
-        all.iter().any(|c| c.get("type").and_then(|t| t.as_str()) == Some("Launched") && c.get("status").and_then(|s| s.as_str()) == Some("True"))
+        all.iter()
+            .any(|c| c.get("type").and_then(|t| t.as_str()) == Some("Launched") && c.get("status").and_then(|s| s.as_str()) == Some("True"))
     });
     let price = object.labels().get("eks-node-viewer/instance-price").and_then(|text| text.parse().ok()).unwrap_or(0.0);
     (launched, price)
@@ -154,7 +167,10 @@ async fn follow<K>(
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitDone) => {
                 let gone = |name: &String| !listed.contains(name);
-                lives(&mut all).iter_mut().filter(|(name, life)| life.gone.is_none() && gone(name)).for_each(|(_, life)| life.gone = Some(now));
+                lives(&mut all)
+                    .iter_mut()
+                    .filter(|(name, life)| life.gone.is_none() && gone(name))
+                    .for_each(|(_, life)| life.gone = Some(now));
             }
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
                 let name = object.name_any();

@@ -2,7 +2,9 @@
 //!
 //! It depends on none of the workspace's crates, so that it starts in seconds on a fresh clone and runs while they do not compile.
 
+mod bench;
 mod check;
+mod generate;
 mod setup;
 mod shell;
 mod test;
@@ -28,6 +30,10 @@ enum Command {
     Testbed(testbed::Arguments),
     /// Run every suite; the last line says how many passed and failed
     Test,
+    /// Run a benchmark; its last line has the figures
+    Bench(bench::Arguments),
+    /// Write the generated files anew: CRDs
+    Gen,
     /// Look at the code without running it: format, lints, dependencies
     Check,
 }
@@ -54,6 +60,8 @@ fn run() -> Result<Outcome> {
         Command::Setup => setup::run(),
         Command::Testbed(arguments) => testbed::run(&arguments),
         Command::Test => test::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Gen => generate::run(),
         Command::Check => check::run(),
     }
 }

@@ -20,6 +20,10 @@ const BUILD: &[&str] = &["build", "--workspace", "--tests", "--keep-going", "--m
 
 const EXAMPLES: &[&str] = &["test", "--workspace", "--doc", "--no-fail-fast"];
 
+/// The suite of scenes on real parts. They wait for machines to boot and windows to pass, so many of them fit on few cores.
+const SCENES: &str = "(test whole)";
+const SCENES_AT_ONCE: &str = "8";
+
 /// A suite that prints nothing for this long hangs: no test may take as long, and one that hangs must not hide the results of the others.
 const QUIET: Duration = Duration::from_secs(600);
 
@@ -57,6 +61,9 @@ fn all_suites() -> Result<Tally> {
         let mut command = Command::new(&suite.program);
         // Cargo would set it; tests find their data by it.
         command.current_dir(&suite.folder).env("CARGO_MANIFEST_DIR", &suite.folder);
+        if suite.name.contains(SCENES) {
+            command.env("RUST_TEST_THREADS", SCENES_AT_ONCE);
+        }
         total.add(run_counted(command)?);
     }
     println!("\n==> examples in documentation");

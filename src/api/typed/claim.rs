@@ -43,7 +43,10 @@ pub fn claim(object: &NodeClaim) -> Result<(Name, Claim), Unclear> {
             promise: requests,
             price,
             labels: all.clone(),
-            annotations: labels(meta.annotations.as_ref()).into_iter().filter(|(key, _)| !key.starts_with("karpenter.sh/nodepool-hash")).collect(),
+            annotations: labels(meta.annotations.as_ref())
+                .into_iter()
+                .filter(|(key, _)| !key.starts_with("karpenter.sh/nodepool-hash"))
+                .collect(),
             taints: spec.taints.iter().filter_map(taint).collect(),
             startup_taints: spec.startup_taints.iter().filter_map(taint).collect(),
             expire_after: spec.expire_after(),

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use springtide_core::Timestamp;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::requirement::Labels;
 use springtide_core::nodes::resources::Resources;
-use springtide_core::Timestamp;
 
 use crate::quantity;
 

@@ -120,7 +120,11 @@ fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
     for (label, value) in spec.node_selector.iter().flatten() {
         all.add(label.into(), &Requirement::is(value.into()));
     }
-    let required = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()).and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref());
+    let required = spec
+        .affinity
+        .as_ref()
+        .and_then(|a| a.node_affinity.as_ref())
+        .and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref());
     let Some(required) = required else { return Ok(vec![all]) };
     let field = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
     required
@@ -128,7 +132,9 @@ fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
         .iter()
         .enumerate()
         // An empty term matches no node.
-        .filter(|(_, term)| term.match_expressions.as_ref().is_some_and(|e| !e.is_empty()) || term.match_fields.as_ref().is_some_and(|f| !f.is_empty()))
+        .filter(|(_, term)| {
+            term.match_expressions.as_ref().is_some_and(|e| !e.is_empty()) || term.match_fields.as_ref().is_some_and(|f| !f.is_empty())
+        })
         .map(|(i, term)| {
             let mut wishes = all.clone();
             for expression in term.match_expressions.iter().flatten().chain(term.match_fields.iter().flatten()) {
@@ -145,7 +151,8 @@ fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
 /// # Errors
 /// An operator that does not exist, or values that do not go with it.
 pub fn requirement(operator: &str, values: &[String]) -> Result<Requirement, String> {
-    let known = Operator::parse(operator).ok_or_else(|| format!("operator `{operator}` does not exist; use In, NotIn, Exists, DoesNotExist, Gt or Lt"))?;
+    let known = Operator::parse(operator)
+        .ok_or_else(|| format!("operator `{operator}` does not exist; use In, NotIn, Exists, DoesNotExist, Gt or Lt"))?;
     Requirement::new(known, values.iter().map(Name::from))
 }
 
@@ -162,7 +169,8 @@ fn toleration(toleration: &core::Toleration) -> Toleration {
 fn beyond(spec: &core::PodSpec) -> BTreeSet<Beyond> {
     let affinity = spec.affinity.as_ref();
     let near = affinity.and_then(|a| a.pod_affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let apart = affinity.and_then(|a| a.pod_anti_affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let apart =
+        affinity.and_then(|a| a.pod_anti_affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     let spread = spec.topology_spread_constraints.iter().flatten().any(|c| c.when_unsatisfiable == "DoNotSchedule");
     let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten()).any(|port| port.host_port.is_some_and(|port| port > 0));
     let volumes = spec.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());

@@ -151,7 +151,8 @@ fn is_set(object: &ScaledObject, name: &str) -> bool {
 
 fn pause(object: &ScaledObject) -> Result<Pause, String> {
     if let Some(text) = annotation(object, labels::PAUSED_REPLICAS) {
-        let wrong = || format!("metadata.annotations[{}]: `{text}` is not a number of replicas; write one such as \"0\"", labels::PAUSED_REPLICAS);
+        let wrong =
+            || format!("metadata.annotations[{}]: `{text}` is not a number of replicas; write one such as \"0\"", labels::PAUSED_REPLICAS);
         return text.parse().map(|replicas| Pause::At(Replicas(replicas))).map_err(|_| wrong());
     }
     Ok(match () {
@@ -235,7 +236,9 @@ fn rules(given: Option<&HPAScalingRules>, default: Rules, at: &str) -> Result<Ru
     let Some(given) = given else { return Ok(default) };
     let policies = match given.policies.as_deref() {
         None | Some([]) => default.policies,
-        Some(policies) => policies.iter().enumerate().map(|(i, policy)| rate(policy, &format!("{at}.policies[{i}]"))).collect::<Result<_, _>>()?,
+        Some(policies) => {
+            policies.iter().enumerate().map(|(i, policy)| rate(policy, &format!("{at}.policies[{i}]"))).collect::<Result<_, _>>()?
+        }
     };
     let select = match given.select_policy.as_deref() {
         None | Some("" | "Max") => Select::Max,
