@@ -1,6 +1,7 @@
 //! The loop: what was seen goes into the state, a turn decides, and what was decided is carried out. The steps of a turn stand in one list.
 
 mod dispatch;
+mod inventory;
 mod pools;
 mod resolve;
 mod scaled;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::dispatch::{Dispatcher, Done};
+use self::inventory::Inventory;
 use self::pools::PoolReports;
 use self::resolve::Resolved;
 use self::state::State;
@@ -130,6 +132,9 @@ struct Daemon {
     resolved_tx: mpsc::Sender<Resolved>,
     offers: mpsc::Receiver<(ClassRef, Result<Vec<nodes::offer::InstanceType>, String>)>,
     offers_tx: mpsc::Sender<(ClassRef, Result<Vec<nodes::offer::InstanceType>, String>)>,
+    inventories: mpsc::Receiver<Inventory>,
+    inventories_tx: mpsc::Sender<Inventory>,
+    counted: Option<Instant>,
     rivals: watch::Receiver<Option<Rivals>>,
     led: bool,
     refreshed: Instant,
@@ -144,8 +149,10 @@ impl Daemon {
         let (done_tx, done) = mpsc::channel(256);
         let (resolved_tx, resolved) = mpsc::channel(64);
         let (offers_tx, offers) = mpsc::channel(16);
+        let (inventories_tx, inventories) = mpsc::channel(4);
         let poller = Poller::new(polled_tx);
         poller.pause_all();
+        metrics::gauge!(names::LEADER).set(0.0);
         let mut daemon = Self {
             dispatcher: Dispatcher::new(Actor::new(client.clone(), Arc::clone(&clouds)), done_tx),
             reports: report::start(client.clone(), identity),
@@ -168,6 +175,9 @@ impl Daemon {
             resolved_tx,
             offers,
             offers_tx,
+            inventories,
+            inventories_tx,
+            counted: None,
             led: false,
             refreshed: Instant::now(),
             shadowed: Vec::new(),
@@ -190,6 +200,7 @@ impl Daemon {
                 Some(done) = self.done.recv() => self.learn(done),
                 Some(resolved) = self.resolved.recv() => self.bind(resolved),
                 Some((class, offers)) = self.offers.recv() => self.offer(class, offers),
+                Some(inventory) = self.inventories.recv() => inventory.compare(Timestamp::now(), &mut self.state.cluster),
                 () = tokio::time::sleep_until(next) => {}
             }
             tokio::time::sleep_until(turned + BREATH).await;
@@ -308,6 +319,10 @@ impl Daemon {
             return begun + SLOW;
         }
         let now = Timestamp::now();
+        if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) && self.may_write(Layer::Nodes) {
+            self.counted = Some(begun);
+            inventory::take(&self.clouds, &self.inventories_tx);
+        }
         // Replicas come before nodes, so that intent is planned for in the same turn; reports come last, of what was decided.
         let scales = self.decide_replicas(now);
         let plan = self.decide_nodes(now);
@@ -325,6 +340,7 @@ impl Daemon {
         metrics::gauge!(names::LEADER).set(if leads { 1.0 } else { 0.0 });
         if leads {
             tracing::info!("this process leads");
+            self.counted = None;
             self.begin_round();
             self.poller.resume_all();
             for cloud in &*self.clouds {
