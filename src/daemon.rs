@@ -32,6 +32,7 @@ use self::dispatch::{Dispatcher, Done};
 use self::inventory::Inventory;
 use self::pools::PoolReports;
 use self::resolve::Resolved;
+use self::scaled::Scaled;
 use self::state::State;
 use crate::kube::act::{ActError, Actor};
 use crate::kube::lease::{Leadership, LeaseOptions, compete};
@@ -341,6 +342,8 @@ impl Daemon {
         if leads {
             tracing::info!("this process leads");
             self.counted = None;
+            // What was read before may be old: nothing is decided on it.
+            self.state.scaled.values_mut().for_each(Scaled::forget_readings);
             self.begin_round();
             self.poller.resume_all();
             for cloud in &*self.clouds {
@@ -398,6 +401,7 @@ impl Daemon {
 
     fn decide_replicas(&mut self, now: Timestamp) -> Vec<Action> {
         let conflicts = resolve::conflicts(&self.state);
+        let drives_nodes = self.may_write(Layer::Workloads) || !self.may_write(Layer::Nodes);
         let mut actions = Vec::new();
         for (key, scaled) in &mut self.state.scaled {
             if scaled.object.metadata.deletion_timestamp.is_some() {
@@ -426,7 +430,8 @@ impl Daemon {
                 Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) },
             );
             let Some(demand) = &scaled.demand else { continue };
-            if scaled.is_shadow() {
+            // Replicas that nobody will write are no reason to start nodes, unless nodes are only thought of too.
+            if scaled.is_shadow() || !drives_nodes {
                 self.state.wanted.remove(&scaled.target);
                 continue;
             }

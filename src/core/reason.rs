@@ -68,6 +68,7 @@ impl fmt::Display for ScaleReason {
 pub enum IntentReason {
     Quota { quota: Name, room: u32, wanted: u32 },
     NoPodCame { after: Span, missing: u32 },
+    NotWritten { after: Span, wanted: Replicas },
     Failure { message: String },
     Refused { message: String },
     TemplateUnknown,
@@ -89,6 +90,11 @@ impl fmt::Display for IntentReason {
                     after.as_secs()
                 )
             }
+            Self::NotWritten { after, wanted } => write!(
+                f,
+                "{wanted} replicas are wanted and could not be written for {} s; no node is started for them: look at the daemon's log for the answer of the API server",
+                after.as_secs()
+            ),
             Self::Failure { message } => write!(f, "its controller cannot create pods: {message}"),
             Self::Refused { message } => write!(f, "a pod of its template would be refused: {message}"),
             Self::TemplateUnknown => f.write_str("it is not known yet what its pods look like"),

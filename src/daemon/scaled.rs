@@ -224,6 +224,12 @@ impl Scaled {
         self.object.object_ref(&())
     }
 
+    /// Forgets what was read: it is decided on again when there is something new.
+    pub fn forget_readings(&mut self) {
+        self.readings.iter_mut().for_each(|reading| *reading = None);
+        self.dirty = true;
+    }
+
     /// Decides on it, where its target is like this.
     pub fn decide(&mut self, now: Timestamp, present: Present) {
         let Some(policy) = &self.policy else { return };

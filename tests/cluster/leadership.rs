@@ -59,10 +59,10 @@ fn reigns(plane: &Plane) -> Result<Vec<String>> {
 }
 
 /// A burst under the present leader, until its last message is done.
-async fn burst(stage: &Stage, queue: &Queue, done: u64) -> Result<()> {
+async fn burst(stage: &Stage, leader: &Daemon, queue: &Queue, done: u64) -> Result<()> {
     stage.publish(&queue.name, 10).await?;
     let report = tokio::time::timeout(MINUTE, queue.fleet.done(done)).await?;
-    ensure!(report.busy_stopped == 0 && report.redelivered == 0, "{} busy workers were stopped", report.busy_stopped);
+    ensure!(report.busy_stopped == 0 && report.redelivered == 0, "{} busy workers were stopped:\n{}", report.busy_stopped, leader.tail());
     Ok(())
 }
 
@@ -81,7 +81,7 @@ async fn one_leads_and_the_next_takes_over() -> Result<()> {
     let first = stage.daemon(PROGRAM, &FLAGS).await?;
     first.until_leads(MINUTE).await?;
     let second = Daemon::start(PROGRAM, &twin, stage.plane.folder(), &FLAGS).await?;
-    burst(&stage, &queue, 10).await?;
+    burst(&stage, &first, &queue, 10).await?;
     ensure!(first.connections_to(broker)? == 1, "the leader has {} connections to the broker", first.connections_to(broker)?);
     ensure!(second.connections_to(broker)? == 0, "the standby has {} connections to the broker", second.connections_to(broker)?);
     let written = writes_of(&stage.plane, &[TWIN])?;
@@ -93,7 +93,7 @@ async fn one_leads_and_the_next_takes_over() -> Result<()> {
     first.stop().await?;
     second.until_leads(Duration::from_secs(3).saturating_sub(begun.elapsed())).await?;
     println!("after an orderly stop the standby leads in {:?}", begun.elapsed());
-    burst(&stage, &queue, 20).await?;
+    burst(&stage, &second, &queue, 20).await?;
     ensure!(second.connections_to(broker)? == 1, "the new leader has {} connections to the broker", second.connections_to(broker)?);
 
     // The leader is killed: the other waits for the Lease's time, and not much longer.
@@ -107,7 +107,7 @@ async fn one_leads_and_the_next_takes_over() -> Result<()> {
     let acquired = lease(&stage).await?.acquire_time.context("the Lease has no acquireTime")?.0;
     let waited = Duration::try_from(acquired.duration_since(last))?;
     ensure!(waited >= LEASE, "the Lease was taken {waited:?} after its last renewal, and holds {LEASE:?}");
-    burst(&stage, &queue, 30).await?;
+    burst(&stage, &third, &queue, 30).await?;
 
     // The last one stops: the Lease lies there for whoever comes.
     third.stop().await?;

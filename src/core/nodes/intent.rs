@@ -73,13 +73,16 @@ pub fn intents(
                 found.probes.push(Action::Probe { workload: key.clone(), template: workload.template.clone() });
             }
         }
-        let counted = cluster.counts_of(workload).alive;
+        let counts = cluster.counts_of(workload);
+        let counted = counts.alive;
         let missing = want.0.saturating_sub(counted);
         let landed = workload.replicas >= *want && workload.writing.is_none();
         let fresh = Track { wanted: *want, counted, landed, moved: now };
         let track = tracks.entry(key.clone()).or_insert_with(|| fresh.clone());
-        // Patience begins when the replicas are seen to be written, and anew with each pod that comes or goes.
-        if missing == 0 || !landed || !track.landed || track.wanted != *want || track.counted != counted {
+        // Patience begins with the wish, again when the replicas are seen to be written, and anew with each pod that comes or goes. A write that never lands
+        // ends it too. In a set that starts one pod after another, the next one waits for the last by right.
+        let waits_its_turn = workload.one_by_one && counts.ready < counts.alive;
+        if missing == 0 || waits_its_turn || landed != track.landed || track.wanted != *want || track.counted != counted {
             *track = fresh;
         }
         if missing == 0 {
@@ -98,13 +101,12 @@ pub fn intents(
         }
         let quiet = now.duration_since(track.moved);
         if quiet >= PATIENCE {
-            found.withheld.push((key.clone(), IntentReason::NoPodCame { after: quiet, missing }));
+            let reason = if landed { IntentReason::NoPodCame { after: quiet, missing } } else { IntentReason::NotWritten { after: quiet, wanted: *want } };
+            found.withheld.push((key.clone(), reason));
             continue;
         }
-        if landed {
-            let end = track.moved.checked_add(PATIENCE).ok();
-            found.look_again = [found.look_again, end].into_iter().flatten().min();
-        }
+        let end = track.moved.checked_add(PATIENCE).ok();
+        found.look_again = [found.look_again, end].into_iter().flatten().min();
         let granted = granted.entry(key.key.namespace.clone()).or_default();
         let missing = if workload.one_by_one { missing.min(1) } else { missing };
         let count = within_quotas(cluster, key, workload, shape, missing, granted, &mut found);

@@ -37,18 +37,20 @@ fn an_intent_without_pods_lapses_and_comes_back_when_pods_appear() {
 }
 
 #[test]
-fn patience_begins_once_the_replicas_are_written() {
+fn patience_begins_anew_once_the_replicas_are_written_and_ends_without_it() {
     let mut scene = Scene::kwok();
     scene.want("w", 5, shape(100, 100));
     change(&mut scene, "w", |workload| workload.replicas = Replicas(0));
-    for _ in 0..5 {
-        assert_eq!(virtual_pods(&mut scene).0, 5);
-        scene.wait(PATIENCE);
-    }
+    assert_eq!(virtual_pods(&mut scene), (5, vec![]));
+    scene.wait(Span::from_secs(9));
     change(&mut scene, "w", |workload| workload.replicas = Replicas(5));
     assert_eq!(virtual_pods(&mut scene).0, 5);
+    scene.wait(Span::from_secs(9));
+    assert_eq!(virtual_pods(&mut scene).0, 5, "9 s after the write");
+    change(&mut scene, "w", |workload| workload.replicas = Replicas(0));
+    assert_eq!(virtual_pods(&mut scene).0, 5, "somebody took the replicas back");
     scene.wait(PATIENCE);
-    assert_eq!(virtual_pods(&mut scene).0, 0);
+    assert_eq!(virtual_pods(&mut scene), (0, vec![IntentReason::NotWritten { after: PATIENCE, wanted: Replicas(5) }]));
 }
 
 #[test]
