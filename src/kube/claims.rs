@@ -197,3 +197,7 @@ pub fn quantities(resources: &Resources) -> Value {
 fn text(labels: &Labels) -> std::collections::BTreeMap<String, String> {
     labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::Api;
 use springtide_testbed::Plane;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{PROGRAM, rabbit};
 use crate::stage::daemon::Daemon;
-use crate::stage::ledger::{DAEMON, writes_of};
+use crate::stage::ledger::{DAEMON, until_still, writes_of};
 use crate::stage::manifests::{Worker, pool};
 use crate::stage::{Queue, Stage};
 
@@ -66,6 +67,16 @@ async fn burst(stage: &Stage, leader: &Daemon, queue: &Queue, done: u64) -> Resu
     Ok(())
 }
 
+/// A change of leaders may delay a scale-in and never causes one: the cooldown of a minute has hardly begun.
+async fn holds_what_it_found(stage: &Stage, user: &str, leader: &Daemon) -> Result<()> {
+    // Past its first readings, and at peace with them.
+    until_still(&stage.plane, user, 3, MINUTE).await?;
+    let deployment = Api::<Deployment>::namespaced(stage.client.clone(), "default").get("orders").await?;
+    let replicas = deployment.spec.and_then(|spec| spec.replicas);
+    ensure!(replicas == Some(2), "the new leader found 2 replicas in their cooldown and left {replicas:?}:\n{}", leader.tail());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_leads_and_the_next_takes_over() -> Result<()> {
     let rabbit = rabbit().await?;
@@ -93,6 +104,7 @@ async fn one_leads_and_the_next_takes_over() -> Result<()> {
     first.stop().await?;
     second.until_leads(Duration::from_secs(3).saturating_sub(begun.elapsed())).await?;
     println!("after an orderly stop the standby leads in {:?}", begun.elapsed());
+    holds_what_it_found(&stage, TWIN, &second).await?;
     burst(&stage, &second, &queue, 20).await?;
     ensure!(second.connections_to(broker)? == 1, "the new leader has {} connections to the broker", second.connections_to(broker)?);
 
@@ -107,6 +119,7 @@ async fn one_leads_and_the_next_takes_over() -> Result<()> {
     let acquired = lease(&stage).await?.acquire_time.context("the Lease has no acquireTime")?.0;
     let waited = Duration::try_from(acquired.duration_since(last))?;
     ensure!(waited >= LEASE, "the Lease was taken {waited:?} after its last renewal, and holds {LEASE:?}");
+    holds_what_it_found(&stage, DAEMON, &third).await?;
     burst(&stage, &third, &queue, 30).await?;
 
     // The last one stops: the Lease lies there for whoever comes.

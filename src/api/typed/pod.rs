@@ -186,3 +186,7 @@ fn beyond(spec: &core::PodSpec) -> BTreeSet<Beyond> {
     .filter_map(|(what, there)| there.then_some(what))
     .collect()
 }
+
+#[cfg(test)]
+#[path = "pod_tests.rs"]
+mod tests;

@@ -116,3 +116,7 @@ fn budget(budget: &Budget) -> core::Budget {
     };
     core::Budget { nodes, reasons, window }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

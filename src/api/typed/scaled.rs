@@ -266,3 +266,7 @@ fn rate(policy: &HPAScalingPolicy, at: &str) -> Result<Rate, String> {
     };
     Ok(Rate { amount, period: Span::from_secs(i64::from(policy.period_seconds.max(1))) })
 }
+
+#[cfg(test)]
+#[path = "scaled_tests.rs"]
+mod tests;

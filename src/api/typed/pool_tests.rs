@@ -1,0 +1,78 @@
+//! NodePools as people write them, and what the planner makes of them.
+
+use springtide_core::nodes::pool::{BudgetNodes, DisruptionReason};
+use springtide_core::{Span, Timestamp};
+
+use super::pool;
+use crate::karpenter::NodePool;
+
+fn object(more: &str) -> NodePool {
+    let yaml = format!(
+        "apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {{name: spot, uid: u}}
+spec:
+  template:
+    metadata: {{labels: {{team: data}}}}
+    spec:
+      nodeClassRef: {{group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}
+      taints: [{{key: queue, value: 'true', effect: NoSchedule}}]
+      requirements:
+        - {{key: karpenter.sh/capacity-type, operator: In, values: [spot]}}
+        - {{key: karpenter.kwok.sh/instance-cpu, operator: Lt, values: ['17'], minValues: 2}}
+{more}
+"
+    );
+    serde_saphyr::from_str(&yaml).expect("a NodePool")
+}
+
+#[test]
+fn what_is_not_written_has_karpenters_defaults() {
+    let pool = pool(&object("")).expect("a pool");
+    assert_eq!(pool.unusable, None);
+    assert_eq!(pool.disruption.consolidate_after, Some(Span::ZERO));
+    assert_eq!(pool.disruption.budgets.iter().map(|budget| budget.nodes).collect::<Vec<_>>(), [BudgetNodes::Percent(10)]);
+    assert_eq!(pool.expire_after, Some(Span::from_hours(720)));
+    assert_eq!((pool.weight, pool.limits.nodes), (0, None));
+    let wish = |key: &str| pool.wishes.0.get(key).expect("a wish");
+    assert!(wish("team").allows("data") && !wish("team").allows("web"));
+    assert!(wish("karpenter.sh/nodepool").allows("spot"));
+    assert!(wish("karpenter.kwok.sh/instance-cpu").allows("16") && !wish("karpenter.kwok.sh/instance-cpu").allows("17"));
+    assert_eq!(wish("karpenter.kwok.sh/instance-cpu").min_values, Some(2));
+    assert_eq!((pool.taints[0].key.as_str(), pool.class.to_string().as_str()), ("queue", "KWOKNodeClass/default"));
+}
+
+#[test]
+fn limits_and_disruption_are_taken_over() {
+    let pool = pool(&object(
+        "  limits: {cpu: '100', memory: 400Gi, nodes: '7'}
+  weight: 30
+  disruption:
+    consolidateAfter: Never
+    consolidationPolicy: WhenEmpty
+    budgets:
+      - {nodes: '2', reasons: [Drifted]}
+      - {nodes: '0', schedule: '0 9 * * *', duration: 8h}",
+    ))
+    .expect("a pool");
+    assert_eq!((pool.weight, pool.limits.nodes, pool.limits.resources.get("cpu").copied()), (30, Some(7), Some(100_000)));
+    assert_eq!(pool.disruption.consolidate_after, None);
+    let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let allowed = |reason, time| pool.disruption.allowed(reason, 50, at(time));
+    assert_eq!(allowed(DisruptionReason::Drifted, "2026-03-01T20:00:00Z"), 2);
+    assert_eq!(allowed(DisruptionReason::Empty, "2026-03-01T20:00:00Z"), u32::MAX);
+    assert_eq!(allowed(DisruptionReason::Empty, "2026-03-01T12:00:00Z"), 0);
+}
+
+#[test]
+fn a_pool_that_is_wrong_says_why_it_cannot_be_used() {
+    let mut wrong = object("");
+    wrong.spec.template.metadata.labels.insert("karpenter.sh/nodepool".to_owned(), "other".to_owned());
+    assert!(pool(&wrong).expect("a pool").unusable.expect("a reason").contains("karpenter.sh/nodepool"));
+    let mut fixed = object("");
+    fixed.spec.replicas = Some(3);
+    assert!(pool(&fixed).expect("a pool").unusable.is_some());
+    let mut unknown = object("");
+    unknown.spec.template.spec.requirements[0].operator = crate::Lenient::Other("Near".to_owned());
+    assert!(pool(&unknown).expect_err("no operator").to_string().contains("`Near`"));
+}
