@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use springtide_clouds::Cloud;
 use springtide_clouds::kwok::{KwokCloud, KwokOptions, KwokPorts};
 use springtide_core::check;
@@ -21,7 +22,7 @@ use springtide_core::name::Key;
 use springtide_core::nodes;
 use springtide_core::nodes::decide::{EFFORT, as_planned};
 use springtide_core::nodes::offer::ClassRef;
-use springtide_core::plan::{Action, Plan};
+use springtide_core::plan::{Action, Plan, Unplaced};
 use springtide_core::scale::demand::Present;
 use springtide_scalers::{Polled, Poller, TriggerId};
 use tokio::sync::{mpsc, watch};
@@ -32,12 +33,11 @@ use self::dispatch::{Dispatcher, Done};
 use self::inventory::Inventory;
 use self::pools::PoolReports;
 use self::resolve::Resolved;
-use self::scaled::Scaled;
 use self::state::State;
 use crate::kube::act::{ActError, Actor};
 use crate::kube::lease::{Leadership, LeaseOptions, compete};
 use crate::kube::ports::KubePorts;
-use crate::kube::report::{self, Report};
+use crate::kube::report::{self, Note, Report};
 use crate::kube::rivals::{self, Rivals};
 use crate::kube::watch::{Sighting, all as watch_all};
 use crate::settings::{Layer, Settings};
@@ -49,6 +49,8 @@ const BREATH: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_secs(10);
 /// Secrets and refused templates are asked for again after this.
 const REFRESH: Duration = Duration::from_secs(60);
+/// Of pods that wait for the same reason so many are told.
+const MOST_EVENTS: usize = 10;
 /// More sightings than this are not taken in between two turns.
 const MOST_NEWS: usize = 10_000;
 
@@ -136,6 +138,8 @@ struct Daemon {
     inventories: mpsc::Receiver<Inventory>,
     inventories_tx: mpsc::Sender<Inventory>,
     counted: Option<Instant>,
+    resumed: bool,
+    left_over: BTreeMap<nodes::shape::ShapeId, String>,
     rivals: watch::Receiver<Option<Rivals>>,
     led: bool,
     refreshed: Instant,
@@ -179,6 +183,8 @@ impl Daemon {
             inventories,
             inventories_tx,
             counted: None,
+            resumed: false,
+            left_over: BTreeMap::new(),
             led: false,
             refreshed: Instant::now(),
             shadowed: Vec::new(),
@@ -320,6 +326,10 @@ impl Daemon {
             return begun + SLOW;
         }
         let now = Timestamp::now();
+        if !self.resumed && self.may_write(Layer::Nodes) {
+            self.resumed = true;
+            self.resume_clouds();
+        }
         if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) && self.may_write(Layer::Nodes) {
             self.counted = Some(begun);
             inventory::take(&self.clouds, &self.inventories_tx);
@@ -342,22 +352,29 @@ impl Daemon {
         if leads {
             tracing::info!("this process leads");
             self.counted = None;
-            // What was read before may be old: nothing is decided on it.
-            self.state.scaled.values_mut().for_each(Scaled::forget_readings);
+            self.resumed = false;
+            // What was read and remembered before may be old, or another's: a leader begins with what the objects tell.
+            let now = Timestamp::now();
+            self.state.scaled.values_mut().for_each(|scaled| scaled.begin_anew(now));
+            self.state.memory = nodes::decide::Memory::default();
             self.begin_round();
             self.poller.resume_all();
-            for cloud in &*self.clouds {
-                let cloud = Arc::clone(cloud);
-                tokio::spawn(async move {
-                    while let Err(error) = cloud.resume().await {
-                        tracing::warn!(%error, "what was begun at the cloud is not known yet");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                });
-            }
         } else {
             tracing::info!("this process stands by");
             self.poller.pause_all();
+        }
+    }
+
+    /// Goes on with whatever was begun at the clouds.
+    fn resume_clouds(&self) {
+        for cloud in &*self.clouds {
+            let cloud = Arc::clone(cloud);
+            tokio::spawn(async move {
+                while let Err(error) = cloud.resume().await {
+                    tracing::warn!(%error, "what was begun at the cloud is not known yet");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
         }
     }
 
@@ -401,7 +418,8 @@ impl Daemon {
 
     fn decide_replicas(&mut self, now: Timestamp) -> Vec<Action> {
         let conflicts = resolve::conflicts(&self.state);
-        let drives_nodes = self.may_write(Layer::Workloads) || !self.may_write(Layer::Nodes);
+        let writes = self.may_write(Layer::Workloads);
+        let drives_nodes = writes || !self.may_write(Layer::Nodes);
         let mut actions = Vec::new();
         for (key, scaled) in &mut self.state.scaled {
             if scaled.object.metadata.deletion_timestamp.is_some() {
@@ -430,19 +448,24 @@ impl Daemon {
                 Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) },
             );
             let Some(demand) = &scaled.demand else { continue };
+            let (want, reasons) = (demand.want, demand.reasons.clone());
             // Replicas that nobody will write are no reason to start nodes, unless nodes are only thought of too.
             if scaled.is_shadow() || !drives_nodes {
                 self.state.wanted.remove(&scaled.target);
-                continue;
+            } else {
+                self.state.wanted.insert(scaled.target.clone(), want);
             }
-            self.state.wanted.insert(scaled.target.clone(), demand.want);
-            if demand.want != workload.replicas {
+            if want != workload.replicas && (scaled.is_shadow() || !writes) {
+                if scaled.is_news_in_shadow(want) {
+                    tracing::info!(scaled_object = %key, from = %workload.replicas, to = %want, "would be scaled, and is not: shadow mode");
+                }
+            } else if want != workload.replicas {
                 actions.push(Action::Scale {
                     workload: scaled.target.clone(),
                     version: workload.version,
                     from: workload.replicas,
-                    to: demand.want,
-                    reasons: demand.reasons.clone(),
+                    to: want,
+                    reasons,
                 });
             }
         }
@@ -521,6 +544,7 @@ impl Daemon {
     }
 
     fn report(&mut self, now: Timestamp, plan: &Plan) {
+        self.explain_left_over(plan);
         let holdings = pools::holdings(&self.state.cluster);
         for (pool, held) in &holdings {
             metrics::gauge!(names::NODES, "nodepool" => pool.to_string()).set(f64::from(held.machines));
@@ -547,6 +571,34 @@ impl Daemon {
                 drop(self.reports.send(Report::Event { about: Box::new(about.clone()), note }));
             }
         }
+    }
+
+    /// Says why pods get no node: in the log and at the pods, once for each reason.
+    fn explain_left_over(&mut self, plan: &Plan) {
+        let why = |unplaced: &Unplaced| unplaced.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let now: BTreeMap<_, _> = plan.unplaced.iter().map(|unplaced| (unplaced.shape, why(unplaced))).collect();
+        for unplaced in &plan.unplaced {
+            let Some(text) = now.get(&unplaced.shape).filter(|text| self.left_over.get(&unplaced.shape) != Some(*text)) else { continue };
+            let waiting = self.state.cluster.waiting().get(&unplaced.shape);
+            let first = waiting.and_then(|pods| pods.first()).map_or_else(|| "pods that are wanted".to_owned(), ToString::to_string);
+            tracing::info!(pods = unplaced.count, first, reason = text, "no node for pods");
+            for key in waiting.into_iter().flatten().take(MOST_EVENTS) {
+                let Some(pod) = self.state.cluster.pods.get(key) else { continue };
+                let about = ObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: Some(key.name.to_string()),
+                    namespace: Some(key.namespace.to_string()),
+                    uid: Some(pod.uid.to_string()),
+                    ..ObjectReference::default()
+                };
+                let note = Note { warning: true, reason: "FailedScheduling", action: "Plan", message: text.clone() };
+                if self.shadowed.is_empty() {
+                    drop(self.reports.send(Report::Event { about: Box::new(about), note }));
+                }
+            }
+        }
+        self.left_over = now;
     }
 
     fn next_turn(&mut self, begun: Instant, now: Timestamp, plan: &Plan) -> Instant {

@@ -15,9 +15,6 @@ use super::scaled::Scaled;
 use super::state::State;
 use crate::kube::auth::{FromObject, Reader};
 
-/// Kinds of targets that are scaled.
-const TARGETS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
-
 /// What a ScaledObject's triggers came to.
 pub struct Resolved {
     /// Whose.
@@ -67,8 +64,8 @@ async fn resolve(
     auths: &BTreeMap<Key, TriggerAuthenticationSpec>,
 ) -> Result<Vec<Trigger>, Vec<String>> {
     let mut problems: Vec<String> = validate::scaled_object(object).into_iter().map(|problem| problem.to_string()).collect();
-    if !TARGETS.contains(&target.kind.as_str()) {
-        problems.push(format!("spec.scaleTargetRef.kind: {} is not scaled; use one of {}", target.kind, TARGETS.join(", ")));
+    if !scaled::TARGETS.contains(&target.kind.as_str()) {
+        problems.push(format!("spec.scaleTargetRef.kind: {} is not scaled; use one of {}", target.kind, scaled::TARGETS.join(", ")));
     }
     let env = if scaled::needs_environment(object) {
         reader.environment(target, object.spec.scale_target_ref.env_source_container_name.as_deref(), &mut problems).await
@@ -78,6 +75,7 @@ async fn resolve(
     let mut triggers = Vec::new();
     for (i, trigger) in object.spec.triggers.iter().enumerate() {
         let mut found = AuthParams::new();
+        let before = problems.len();
         if let Some((name, of_cluster)) = scaled::authentication(trigger) {
             let namespace = if of_cluster { "" } else { target.key.namespace.as_str() };
             let kind = if of_cluster { "ClusterTriggerAuthentication" } else { "TriggerAuthentication" };
@@ -99,6 +97,10 @@ async fn resolve(
                 None => problems
                     .push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name")),
             }
+        }
+        if problems.len() > before {
+            // What is missing for want of its authentication is no problem of its own.
+            continue;
         }
         match parse(&trigger.kind, &trigger.metadata, &found, &env) {
             Ok(trigger) => triggers.push(trigger),

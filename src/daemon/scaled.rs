@@ -59,19 +59,15 @@ struct Told {
     ready: Option<bool>,
     failing: bool,
     withheld: bool,
+    shadow: Option<Replicas>,
 }
 
 impl Scaled {
     /// A ScaledObject that was seen for the first time.
     #[must_use]
     pub fn new(now: Timestamp, object: ScaledObject) -> Self {
-        let status = object.status.as_ref();
-        let was_active = status.is_some_and(scaled::is_active);
-        // One that was active when last heard of counts as active now: a restart never scales in early.
-        let last_active = if was_active { Some(now) } else { status.and_then(scaled::last_active) };
-        Self {
+        let mut scaled = Self {
             target: scaled::target(&object),
-            reported: status.and_then(|status| serde_json::to_value(status).ok()),
             object,
             policy: None,
             triggers: Vec::new(),
@@ -83,9 +79,29 @@ impl Scaled {
             dirty: true,
             uncounted: false,
             first_seen: None,
-            memory: Memory::restored(last_active),
+            memory: Memory::default(),
+            reported: None,
             told: Told::default(),
-        }
+        };
+        scaled.begin_anew(now);
+        scaled
+    }
+
+    /// Forgets what was read, decided and remembered, and begins with what the object's status tells: what a new leader does, whether it was one before or not.
+    pub fn begin_anew(&mut self, now: Timestamp) {
+        self.readings.iter_mut().for_each(|reading| *reading = None);
+        (self.demand, self.withheld, self.first_seen, self.dirty) = (None, None, None, true);
+        self.told = Told::default();
+        self.remember_status(now);
+    }
+
+    fn remember_status(&mut self, now: Timestamp) {
+        let status = self.object.status.as_ref();
+        // One that was active when last heard of counts as active now: a change of leaders never scales in early.
+        let was_active = status.is_some_and(scaled::is_active);
+        let last_active = if was_active { Some(now) } else { status.and_then(scaled::last_active) };
+        self.reported = status.and_then(|status| serde_json::to_value(status).ok());
+        self.memory = Memory::restored(last_active);
     }
 
     /// Its name.
@@ -95,7 +111,7 @@ impl Scaled {
     }
 
     /// Takes in a newer version of the object. Says whether its triggers have to be resolved anew.
-    pub fn update(&mut self, object: ScaledObject) -> bool {
+    pub fn update(&mut self, now: Timestamp, object: ScaledObject) -> bool {
         if typed::version(&object.metadata) < typed::version(&self.object.metadata) {
             return false;
         }
@@ -104,6 +120,10 @@ impl Scaled {
         self.target = scaled::target(&object);
         self.object = object;
         self.dirty |= changed;
+        if self.demand.is_none() {
+            // Nothing was decided here yet: whoever leads keeps the status, and it is what we would begin with.
+            self.remember_status(now);
+        }
         changed
     }
 
@@ -155,7 +175,9 @@ impl Scaled {
     pub fn set_obstacle(&mut self, has_target: bool, conflict: Option<&String>) {
         let obstacle = match conflict {
             Some(conflict) => Some(conflict.clone()),
-            None if !has_target => Some(format!("spec.scaleTargetRef: {} does not exist; create it or correct the reference", self.target)),
+            None if !has_target && scaled::TARGETS.contains(&self.target.kind.as_str()) => {
+                Some(format!("spec.scaleTargetRef: {} does not exist; create it or correct the reference", self.target))
+            }
             None => None,
         };
         if self.obstacle != obstacle {
@@ -218,16 +240,15 @@ impl Scaled {
         }
     }
 
+    /// Whether it is news that these replicas would be written, were it not for shadow mode.
+    pub fn is_news_in_shadow(&mut self, replicas: Replicas) -> bool {
+        self.told.shadow.replace(replicas) != Some(replicas)
+    }
+
     /// A reference to it, for events.
     #[must_use]
     pub fn reference(&self) -> ObjectReference {
         self.object.object_ref(&())
-    }
-
-    /// Forgets what was read: it is decided on again when there is something new.
-    pub fn forget_readings(&mut self) {
-        self.readings.iter_mut().for_each(|reading| *reading = None);
-        self.dirty = true;
     }
 
     /// Decides on it, where its target is like this.
@@ -340,6 +361,7 @@ impl Scaled {
             ready: (ready != "Unknown").then_some(ready == "True"),
             failing: ready == "False" && self.may_scale(),
             withheld: self.withheld.is_some(),
+            shadow: self.told.shadow,
         };
         let note = |warning, reason, message: String| Note { warning, reason, action: "Scale", message };
         if now.ready == Some(true) && self.told.ready != now.ready {

@@ -44,6 +44,7 @@ pub struct State {
     /// What has to be looked at again outside of the index.
     pub news: News,
     listed: BTreeSet<String>,
+    foreign: BTreeSet<Name>,
 }
 
 /// What changed since it was last asked.
@@ -298,7 +299,7 @@ impl State {
         let Some(object) = self.read::<ScaledObject>(Custom::ScaledObject, &object) else { return };
         match self.scaled.get_mut(&key) {
             Some(scaled) => {
-                if scaled.update(object) {
+                if scaled.update(now, object) {
                     self.news.unresolved.insert(key);
                 }
             }
@@ -344,6 +345,7 @@ impl State {
 
     fn drop_pool(&mut self, name: &str) {
         self.pools.remove(name);
+        self.foreign.remove(name);
         self.cluster.pools.remove(name);
     }
 
@@ -370,7 +372,12 @@ impl State {
                     }
                     self.cluster.pools.insert(name.clone(), pool);
                 }
-                Ok(_) => drop(self.cluster.pools.remove(name)),
+                Ok(pool) => {
+                    self.cluster.pools.remove(name);
+                    if self.foreign.insert(name.clone()) {
+                        tracing::info!(pool = %name, class = %pool.class, "no cloud here serves its NodeClass: the pool is left alone");
+                    }
+                }
                 Err(error) => self.news.unreadable.push((Custom::NodePool, plain(name), error.to_string())),
             }
         }

@@ -107,7 +107,12 @@ fn a_node_that_registers_keeps_what_others_gave_it() {
     assert_eq!(patch["metadata"]["finalizers"], json!(["other", "karpenter.sh/termination"]));
     assert_eq!(patch["metadata"]["resourceVersion"], "5");
     let labels = &patch["metadata"]["labels"];
-    for (key, value) in [("karpenter.sh/registered", "true"), ("karpenter.sh/nodepool", "spot"), ("team", "data"), ("eks-node-viewer/instance-price", "0.019003")] {
+    for (key, value) in [
+        ("karpenter.sh/registered", "true"),
+        ("karpenter.sh/nodepool", "spot"),
+        ("team", "data"),
+        ("eks-node-viewer/instance-price", "0.019003"),
+    ] {
         assert_eq!(labels[key], value, "{key}");
     }
     assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], "uid");

@@ -38,26 +38,48 @@ fn mistake(name: &'static str, trigger: &str, reason: &'static str, says: &'stat
 
 /// A trigger of this queue with this authentication.
 fn with(authentication: &str) -> String {
-    format!("{{type: rabbitmq, metadata: {{queueName: good, mode: QueueLength, value: '5'}}, authenticationRef: {{name: {authentication}}}}}")
+    format!(
+        "{{type: rabbitmq, metadata: {{queueName: good, mode: QueueLength, value: '5'}}, authenticationRef: {{name: {authentication}}}}}"
+    )
 }
 
 fn mistakes() -> Vec<Mistake> {
     const CHECK: &str = "ScaledObjectCheckFailed";
     const TRIGGER: &str = "TriggerError";
     let good = with("rabbitmq");
-    let closed = "{type: rabbitmq, metadata: {host: 'amqp://guest:not-the-word@127.0.0.1:1/', queueName: good, mode: QueueLength, value: '5'}}";
+    let closed =
+        "{type: rabbitmq, metadata: {host: 'amqp://guest:not-the-word@127.0.0.1:1/', queueName: good, mode: QueueLength, value: '5'}}";
     let unnamed = "{type: rabbitmq, metadata: {mode: QueueLength, value: '5'}, authenticationRef: {name: rabbitmq}}";
     let of = |name, target, says| Mistake { name, target, trigger: good.clone(), reason: CHECK, says };
     vec![
-        mistake("unknown-type", &good.replace("type: rabbitmq", "type: rabitmq"), CHECK, &["spec.triggers[0].type", "rabitmq", "use one of"]),
+        mistake(
+            "unknown-type",
+            &good.replace("type: rabbitmq", "type: rabitmq"),
+            CHECK,
+            &["spec.triggers[0].type", "rabitmq", "use one of"],
+        ),
         mistake("missing-key", unnamed, CHECK, &["spec.triggers[0].queueName", "missing"]),
         mistake("closed-port", closed, TRIGGER, &["127.0.0.1:1", "check that the address is right"]),
         mistake("wrong-password", &with("wrong-password"), TRIGGER, &["refuses the login", "check user name"]),
-        mistake("no-secret", &with("no-secret"), CHECK, &["TriggerAuthentication no-secret", "Secret default/nowhere does not exist", "create it"]),
+        mistake(
+            "no-secret",
+            &with("no-secret"),
+            CHECK,
+            &["TriggerAuthentication no-secret", "Secret default/nowhere does not exist", "create it"],
+        ),
         mistake("no-key", &with("no-key"), CHECK, &["Secret default/rabbitmq has no key `url`", "add it"]),
-        mistake("no-auth", &with("later"), CHECK, &["spec.triggers[0].authenticationRef", "TriggerAuthentication later does not exist", "create it"]),
+        mistake(
+            "no-auth",
+            &with("later"),
+            CHECK,
+            &["spec.triggers[0].authenticationRef", "TriggerAuthentication later does not exist", "create it"],
+        ),
         of("no-target", "{name: absent}", &["spec.scaleTargetRef", "Deployment default/absent does not exist", "create it"]),
-        of("odd-target", "{apiVersion: apps/v1, kind: DaemonSet, name: agent}", &["spec.scaleTargetRef.kind", "DaemonSet is not scaled", "use one of"]),
+        of(
+            "odd-target",
+            "{apiVersion: apps/v1, kind: DaemonSet, name: agent}",
+            &["spec.scaleTargetRef.kind", "DaemonSet is not scaled", "use one of"],
+        ),
         of("with-hpa", "", &["default/with-hpa", "managed by the hpa 'default/theirs'", "delete the HorizontalPodAutoscaler"]),
         of("a-younger", "{name: z-elder}", &["default/z-elder", "managed by the ScaledObject 'default/z-elder'", "delete one of the two"]),
     ]
@@ -169,7 +191,9 @@ async fn a_mistake_is_told_where_it_is_and_harms_nobody_else() -> Result<()> {
     for Mistake { name, reason, says, .. } in &all {
         match until_told(&stage, name, "False", reason, SOON).await {
             Ok(message) if message.contains(WRONG) => wrong.push(format!("{name} tells the password: {message:?}")),
-            Ok(message) if *name == "odd-target" && message.contains("does not exist") => wrong.push(format!("{name} exists, and it says {message:?}")),
+            Ok(message) if *name == "odd-target" && message.contains("does not exist") => {
+                wrong.push(format!("{name} exists, and it says {message:?}"))
+            }
             Ok(message) if says.iter().all(|words| message.contains(words)) => println!("{name}: {message}"),
             Ok(message) => wrong.push(format!("{name} says {message:?}, and should say {says:?}")),
             Err(error) => wrong.push(format!("{name}: {error:#}")),

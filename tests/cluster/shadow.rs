@@ -181,7 +181,8 @@ async fn pools_of_other_clouds_are_left_alone(stage: &Stage) -> Result<()> {
     let claims = Api::<NodeClaim>::all(stage.client.clone());
     let theirs = claims.list(&ListParams::default().labels("karpenter.sh/nodepool=theirs")).await?.items;
     ensure!(theirs.is_empty(), "{} claims were made of a pool that is not ours", theirs.len());
-    let touched: Vec<Write> = written(stage)?.into_iter().filter(|write| write.resource.starts_with("nodepools") && write.name == "theirs").collect();
+    let touched: Vec<Write> =
+        written(stage)?.into_iter().filter(|write| write.resource.starts_with("nodepools") && write.name == "theirs").collect();
     ensure!(touched.is_empty(), "a pool that is not ours was written: {touched:#?}");
     until_ready(stage, "foreign", 0).await
 }
@@ -193,7 +194,7 @@ async fn one_who_comes_later_is_seen(stage: &Stage, daemon: &Daemon) -> Result<(
     daemon.until_log(log, &["workloads", "another controller renews its Lease"], MINUTE).await?;
     let before = written(stage)?.len();
     stage.publish("steady", 50).await?;
-    daemon.until_log(log, &[NOT_DONE, "scale Deployment default/steady from 0 to 5"], MINUTE).await?;
+    daemon.until_metric(r#"springtide_replicas_wanted{namespace="default",scaledObject="steady"} 5"#, MINUTE).await?;
     until_still(&stage.plane, DAEMON, 3, MINUTE).await?;
     let since = written(stage)?.split_off(before);
     ensure!(since.is_empty(), "beside KEDA, which came later, was written: {since:#?}");

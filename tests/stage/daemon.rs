@@ -110,6 +110,23 @@ impl Daemon {
         }
     }
 
+    /// Waits until `/metrics` has this line.
+    pub async fn until_metric(&self, line: &str, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        // The endpoint is polled, as Prometheus would.
+        let mut every = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            every.tick().await;
+            let metrics = self.metrics().await?;
+            if metrics.lines().any(|one| one == line) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("/metrics has no line {line:?} after {within:?}, but\n{metrics}");
+            }
+        }
+    }
+
     /// How many TCP connections it has to this address, as the kernel counts them.
     pub fn connections_to(&self, address: SocketAddr) -> Result<usize> {
         let links = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).context("list the daemon's open files")?;

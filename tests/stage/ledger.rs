@@ -57,15 +57,16 @@ pub fn writes_of(plane: &Plane, users: &[&str]) -> Result<Vec<Write>> {
     Ok(writes)
 }
 
-/// Waits until a user has renewed its Lease so many times in a row without another write.
+/// Waits until a user has, from now on, renewed its Lease so many times in a row without another write.
 pub async fn until_still(plane: &Plane, user: &str, renewals: usize, within: Duration) -> Result<()> {
     let deadline = Instant::now() + within;
+    let before = writes_of(plane, &[user])?.len();
     // A file offers nothing to watch.
     let mut every = tokio::time::interval(Duration::from_millis(200));
     loop {
         every.tick().await;
         let writes = writes_of(plane, &[user])?;
-        if writes.iter().rev().take_while(|write| write.is_of_lease()).count() >= renewals {
+        if writes.iter().skip(before).rev().take_while(|write| write.is_of_lease()).count() >= renewals {
             return Ok(());
         }
         if Instant::now() > deadline {

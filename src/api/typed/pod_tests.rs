@@ -1,9 +1,9 @@
 //! Pods as people write them, and what decides where they run.
 
 use k8s_openapi::api::core::v1 as core;
+use springtide_core::nodes::cluster::{PodPhase, PodRole};
 use springtide_core::nodes::requirement::Labels;
 use springtide_core::nodes::shape::{Beyond, Shape, Shapes};
-use springtide_core::nodes::cluster::{PodPhase, PodRole};
 use springtide_core::units::{Bytes, MilliCpu};
 
 use super::{limits, pod, shape};
@@ -20,13 +20,25 @@ fn shaped(yaml: &str) -> Shape {
 fn requests_add_up_as_the_scheduler_adds_them() {
     let table = [
         // containers alone
-        ("containers: [{name: a, resources: {requests: {cpu: 100m, memory: 1Gi}}}, {name: b, resources: {requests: {cpu: '1'}}}]", 1100, 1 << 30),
+        (
+            "containers: [{name: a, resources: {requests: {cpu: 100m, memory: 1Gi}}}, {name: b, resources: {requests: {cpu: '1'}}}]",
+            1100,
+            1 << 30,
+        ),
         // a limit stands in for a request that is missing altogether
         ("containers: [{name: a, resources: {limits: {cpu: 200m}}}]", 200, 0),
         // a hungry init container
-        ("initContainers: [{name: i, resources: {requests: {cpu: '2'}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]", 2000, 0),
+        (
+            "initContainers: [{name: i, resources: {requests: {cpu: '2'}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]",
+            2000,
+            0,
+        ),
         // a sidecar runs beside the containers
-        ("initContainers: [{name: s, restartPolicy: Always, resources: {requests: {cpu: 500m}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]", 1500, 0),
+        (
+            "initContainers: [{name: s, restartPolicy: Always, resources: {requests: {cpu: 500m}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]",
+            1500,
+            0,
+        ),
         // and beside the init containers that come after it
         (
             "initContainers: [{name: s, restartPolicy: Always, resources: {requests: {cpu: 500m}}}, {name: i, resources: {requests: {cpu: '2'}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]",
@@ -90,9 +102,15 @@ fn what_the_planner_does_not_place_is_named() {
     let table = [
         ("topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]", Some(Beyond::TopologySpread)),
         ("topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]", None),
-        ("affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}", Some(Beyond::PodAntiAffinity)),
+        (
+            "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}",
+            Some(Beyond::PodAntiAffinity),
+        ),
         ("affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}", Some(Beyond::PodAffinity)),
-        ("affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}", None),
+        (
+            "affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}",
+            None,
+        ),
         ("volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", Some(Beyond::Volume)),
         ("volumes: [{name: v, emptyDir: {}}]", None),
     ];

@@ -69,8 +69,27 @@ fn unusable(object: &NodePool) -> Option<String> {
     if object.spec.replicas.is_some() {
         return Some("it has spec.replicas, and pools of a fixed size are not run yet".to_owned());
     }
+    if let Some(key) = contradiction(&object.spec.template.spec.requirements) {
+        return Some(format!(
+            "spec.template.spec.requirements: no value of {key} answers all that is asked of it; correct or remove one of its rows"
+        ));
+    }
     let problems = validate::node_pool(object);
     (!problems.is_empty()).then(|| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+/// The first label of which two rows ask what no value can answer.
+fn contradiction(rows: &[karpenter::Requirement]) -> Option<&str> {
+    let mut all = Requirements::default();
+    for row in rows {
+        let wish = super::pod::requirement(&row.operator.to_string(), &row.values).ok()?;
+        let contradicts = |known: &Requirement| !(known.meets(&wish) || known.allows_absence() && wish.allows_absence());
+        if all.0.get(row.key.as_str()).is_some_and(contradicts) {
+            return Some(&row.key);
+        }
+        all.add(Name::from(&row.key), &wish);
+    }
+    None
 }
 
 /// A NodeClass by its reference.

@@ -72,6 +72,10 @@ fn a_pool_that_is_wrong_says_why_it_cannot_be_used() {
     let mut fixed = object("");
     fixed.spec.replicas = Some(3);
     assert!(pool(&fixed).expect("a pool").unusable.is_some());
+    let mut torn = object("");
+    let other = crate::karpenter::Requirement::new("karpenter.sh/capacity-type", crate::karpenter::Operator::In, ["on-demand"]);
+    torn.spec.template.spec.requirements.push(other);
+    assert!(pool(&torn).expect("a pool").unusable.expect("a reason").contains("karpenter.sh/capacity-type"));
     let mut unknown = object("");
     unknown.spec.template.spec.requirements[0].operator = crate::Lenient::Other("Near".to_owned());
     assert!(pool(&unknown).expect_err("no operator").to_string().contains("`Near`"));

@@ -30,6 +30,9 @@ pub struct BoundTrigger<Id> {
     pub activation: MetricMilli,
 }
 
+/// Kinds of targets that are scaled.
+pub const TARGETS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
+
 /// The metric's name as KEDA's users know it.
 #[must_use]
 pub fn metric_name(index: usize, name: &str) -> Name {

@@ -70,7 +70,10 @@ fn a_fallback_and_a_kind_of_target_are_taken_over() {
     object.spec.triggers[0].metric_type = Some(crate::keda::trigger::MetricType::Value.into());
     let policy = policy(&object, &bound()).expect("a policy");
     let fallback = policy.fallback.expect("a fallback");
-    assert_eq!((fallback.after_failures, fallback.replicas, fallback.behavior), (3, Replicas(6), FallbackBehavior::CurrentReplicasIfHigher));
+    assert_eq!(
+        (fallback.after_failures, fallback.replicas, fallback.behavior),
+        (3, Replicas(6), FallbackBehavior::CurrentReplicasIfHigher)
+    );
     assert_eq!(policy.triggers[0].kind, TargetKind::Value);
 }
 

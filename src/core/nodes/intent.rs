@@ -101,7 +101,11 @@ pub fn intents(
         }
         let quiet = now.duration_since(track.moved);
         if quiet >= PATIENCE {
-            let reason = if landed { IntentReason::NoPodCame { after: quiet, missing } } else { IntentReason::NotWritten { after: quiet, wanted: *want } };
+            let reason = if landed {
+                IntentReason::NoPodCame { after: quiet, missing }
+            } else {
+                IntentReason::NotWritten { after: quiet, wanted: *want }
+            };
             found.withheld.push((key.clone(), reason));
             continue;
         }
