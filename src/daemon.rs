@@ -34,7 +34,7 @@ use self::inventory::Inventory;
 use self::pools::PoolReports;
 use self::resolve::Resolved;
 use self::state::State;
-use crate::kube::act::{ActError, Actor};
+use crate::kube::act::{ActError, Actor, Fact};
 use crate::kube::lease::{Leadership, LeaseOptions, compete};
 use crate::kube::ports::KubePorts;
 use crate::kube::report::{self, Note, Report};
@@ -47,6 +47,8 @@ use crate::telemetry::{self, Ready, names};
 const BREATH: Duration = Duration::from_millis(20);
 /// Without any news the cluster is looked at again after this.
 const SLOW: Duration = Duration::from_secs(10);
+/// What a class can buy is asked for again after this where the answer was an error.
+const OFFERS_AGAIN: Duration = Duration::from_secs(5);
 /// Secrets and refused templates are asked for again after this.
 const REFRESH: Duration = Duration::from_secs(60);
 /// Of pods that wait for the same reason so many are told.
@@ -207,7 +209,7 @@ impl Daemon {
                 Some(done) = self.done.recv() => self.learn(done),
                 Some(resolved) = self.resolved.recv() => self.bind(resolved),
                 Some((class, offers)) = self.offers.recv() => self.offer(class, offers),
-                Some(inventory) = self.inventories.recv() => inventory.compare(Timestamp::now(), &mut self.state.cluster),
+                Some(inventory) = self.inventories.recv() => self.compare(inventory),
                 () = tokio::time::sleep_until(next) => {}
             }
             tokio::time::sleep_until(turned + BREATH).await;
@@ -220,10 +222,10 @@ impl Daemon {
 
     fn take_in_all_news(&mut self) {
         for _ in 0..MOST_NEWS {
-            if let Ok(sighting) = self.sightings.try_recv() {
-                self.see(sighting);
-            } else if let Ok(done) = self.done.try_recv() {
+            if let Ok(done) = self.done.try_recv() {
                 self.learn(done);
+            } else if let Ok(sighting) = self.sightings.try_recv() {
+                self.see(sighting);
             } else if let Ok(polled) = self.polled.try_recv() {
                 self.read(polled);
             } else if let Ok(resolved) = self.resolved.try_recv() {
@@ -247,6 +249,12 @@ impl Daemon {
         }
     }
 
+    fn compare(&mut self, inventory: Inventory) {
+        if self.led && self.state.is_complete() && self.may_write(Layer::Nodes) {
+            inventory.compare(&mut self.state.cluster, &self.state.unreadable_claims);
+        }
+    }
+
     fn read(&mut self, polled: Polled) {
         let Some(scaled) = self.owners.get(&polled.id).and_then(|key| self.state.scaled.get_mut(key)) else { return };
         scaled.read(polled.id, polled.reading);
@@ -263,7 +271,8 @@ impl Daemon {
             }
             for scaled in self.state.scaled.values_mut().filter(|scaled| scaled.target == *workload) {
                 scaled.dirty = true;
-                if done.result.is_ok() {
+                let landed = |fact: &Fact| matches!(fact, Fact::Scaled { replicas, .. } if replicas == to);
+                if done.result.as_ref().is_ok_and(|facts| facts.iter().any(landed)) {
                     let note = scaled.scaled_note(from.0, to.0);
                     drop(self.reports.send(Report::Event { about: Box::new(scaled.reference()), note }));
                 }
@@ -281,8 +290,10 @@ impl Daemon {
                 // A claim that the API server refuses will be refused again: its pods are planned anew.
                 let refused = matches!(error, ActError::Kube { code: 400..=499, .. })
                     && !matches!(error, ActError::Kube { code: 408 | 409 | 429, .. });
-                if let (true, Action::CreateClaim { name, .. }) = (refused, &done.action) {
+                if let (true, Action::CreateClaim { name, spec }) = (refused, &done.action) {
                     self.state.cluster.delete_claim(name, None);
+                    self.state.refused_pools.insert(spec.pool.clone(), (error.to_string(), Instant::now()));
+                    self.state.refresh_pools();
                 }
             }
         }
@@ -290,7 +301,8 @@ impl Daemon {
 
     fn bind(&mut self, resolved: Resolved) {
         let Some(scaled) = self.state.scaled.get_mut(&resolved.key) else { return };
-        if scaled.object.metadata.generation != resolved.generation {
+        // Where the API server did not answer, what was bound before stays; the next refresh asks again.
+        if scaled.object.metadata.generation != resolved.generation || resolved.unanswered && scaled.policy.is_some() {
             return;
         }
         let bound = resolve::bind(scaled, resolved, &mut self.next_trigger);
@@ -310,7 +322,9 @@ impl Daemon {
             Ok(types) => drop(self.state.offers.0.insert(class, Arc::new(types))),
             Err(error) => {
                 tracing::warn!(%class, error, "what can be bought is not known");
-                self.state.news.classes.insert(class);
+                if self.state.cluster.classes.contains(&class) {
+                    self.state.news.classes.insert(class);
+                }
             }
         }
     }
@@ -357,6 +371,8 @@ impl Daemon {
             let now = Timestamp::now();
             self.state.scaled.values_mut().for_each(|scaled| scaled.begin_anew(now));
             self.state.memory = nodes::decide::Memory::default();
+            // What was only planned then may have been served by another since.
+            self.state.cluster.claims.retain(|_, claim| claim.uid.is_some());
             self.begin_round();
             self.poller.resume_all();
         } else {
@@ -383,6 +399,7 @@ impl Daemon {
         if self.refreshed.elapsed() > REFRESH {
             self.refreshed = Instant::now();
             self.state.forget_refused_templates();
+            self.state.refresh_pools();
             self.state.news.unresolved.extend(self.state.scaled.keys().cloned());
         }
         let news = std::mem::take(&mut self.state.news);
@@ -409,7 +426,10 @@ impl Daemon {
             if let Some(cloud) = self.clouds.iter().find(serves).cloned() {
                 let tx = self.offers_tx.clone();
                 tokio::spawn(async move {
-                    let offers = cloud.offers(&class).await.map_err(|error| error.to_string());
+                    let offers = cloud.offers(&class).await.map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+                    if offers.is_err() {
+                        tokio::time::sleep(OFFERS_AGAIN).await;
+                    }
                     drop(tx.send((class, offers)).await);
                 });
             }
@@ -421,25 +441,26 @@ impl Daemon {
         let writes = self.may_write(Layer::Workloads);
         let drives_nodes = writes || !self.may_write(Layer::Nodes);
         let mut actions = Vec::new();
+        // Made anew each turn: what nobody wants any more is not in it.
+        let mut wanted = BTreeMap::new();
         for (key, scaled) in &mut self.state.scaled {
             if scaled.object.metadata.deletion_timestamp.is_some() {
-                if scaled.has_finalizer() {
+                if scaled.has_finalizer() && !scaled.is_shadow() {
                     actions.push(Action::ReleaseScaled { object: key.clone() });
                 }
-                self.state.wanted.remove(&scaled.target);
                 continue;
-            }
-            if let Some(autoscaler) = scaled.left_autoscaler(&self.state.hpas) {
-                actions.push(Action::RemoveAutoscaler { autoscaler });
             }
             let workload = self.state.cluster.workloads.get(&scaled.target);
             scaled.set_obstacle(workload.is_some(), conflicts.get(key));
-            let Some(workload) = workload.filter(|_| scaled.may_scale()) else {
-                self.state.wanted.remove(&scaled.target);
-                continue;
-            };
+            let Some(workload) = workload.filter(|_| scaled.may_scale()) else { continue };
+            if let Some(autoscaler) = scaled.left_autoscaler(&self.state.hpas).filter(|_| !scaled.is_shadow()) {
+                actions.push(Action::RemoveAutoscaler { autoscaler });
+            }
+            // Replicas that nobody will write are no reason to start nodes, unless nodes are only thought of too.
+            let drives = drives_nodes && !scaled.is_shadow();
             let due = scaled.demand.as_ref().and_then(|demand| demand.look_again).is_some_and(|due| due <= now);
             if workload.writing.is_some() || !(scaled.dirty || due || scaled.saw(workload.replicas)) {
+                wanted.extend(scaled.demand.as_ref().filter(|_| drives).map(|demand| (scaled.target.clone(), demand.want)));
                 continue;
             }
             let counts = self.state.cluster.counts_of(workload);
@@ -449,15 +470,13 @@ impl Daemon {
             );
             let Some(demand) = &scaled.demand else { continue };
             let (want, reasons) = (demand.want, demand.reasons.clone());
-            // Replicas that nobody will write are no reason to start nodes, unless nodes are only thought of too.
-            if scaled.is_shadow() || !drives_nodes {
-                self.state.wanted.remove(&scaled.target);
-            } else {
-                self.state.wanted.insert(scaled.target.clone(), want);
+            if drives {
+                wanted.insert(scaled.target.clone(), want);
             }
             if want != workload.replicas && (scaled.is_shadow() || !writes) {
                 if scaled.is_news_in_shadow(want) {
-                    tracing::info!(scaled_object = %key, from = %workload.replicas, to = %want, "would be scaled, and is not: shadow mode");
+                    let action = format!("scale {} from {} to {want}", scaled.target, workload.replicas);
+                    tracing::info!(scaled_object = %key, action, "not done: shadow mode");
                 }
             } else if want != workload.replicas {
                 actions.push(Action::Scale {
@@ -469,6 +488,7 @@ impl Daemon {
                 });
             }
         }
+        self.state.wanted = wanted;
         actions
     }
 
@@ -510,13 +530,21 @@ impl Daemon {
             }
         }
         for action in &plan.actions {
-            if nodes || matches!(action, Action::Probe { .. }) {
+            if nodes && !self.is_in_shadow(action) || matches!(action, Action::Probe { .. }) {
                 let claim = action.claim().and_then(|name| self.state.cluster.claims.get(name));
                 self.dispatcher.begin(action, claim);
             } else {
                 tracing::debug!(%action, "not done: shadow mode");
             }
         }
+    }
+
+    /// Whether an action is about a node of a pool that is in shadow mode by annotation.
+    fn is_in_shadow(&self, action: &Action) -> bool {
+        let cluster = &self.state.cluster;
+        let of_claim = action.claim().and_then(|name| cluster.claims.get(name)).map(|claim| &claim.spec.pool);
+        let of_node = || action.node().and_then(|name| cluster.nodes.get(name)).and_then(|node| node.labels.get(nodes::NODE_POOL));
+        of_claim.or_else(of_node).is_some_and(|pool| self.state.shadow_pools.contains(pool))
     }
 
     /// Whether this layer writes: it is ours to run, nobody else is at work in it, and it is not in shadow mode.
@@ -575,6 +603,7 @@ impl Daemon {
 
     /// Says why pods get no node: in the log and at the pods, once for each reason.
     fn explain_left_over(&mut self, plan: &Plan) {
+        let writes = self.may_write(Layer::Nodes);
         let why = |unplaced: &Unplaced| unplaced.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let now: BTreeMap<_, _> = plan.unplaced.iter().map(|unplaced| (unplaced.shape, why(unplaced))).collect();
         for unplaced in &plan.unplaced {
@@ -593,7 +622,7 @@ impl Daemon {
                     ..ObjectReference::default()
                 };
                 let note = Note { warning: true, reason: "FailedScheduling", action: "Plan", message: text.clone() };
-                if self.shadowed.is_empty() {
+                if writes {
                     drop(self.reports.send(Report::Event { about: Box::new(about), note }));
                 }
             }
@@ -603,7 +632,7 @@ impl Daemon {
 
     fn next_turn(&mut self, begun: Instant, now: Timestamp, plan: &Plan) -> Instant {
         let of_scaled = self.state.scaled.values().filter_map(|scaled| scaled.demand.as_ref()?.look_again);
-        let due = of_scaled.chain(plan.look_again).min();
+        let due = of_scaled.chain(plan.look_again).filter(|due| *due > now).min();
         let wait = due.and_then(|due| Duration::try_from(due.duration_since(now)).ok()).unwrap_or(SLOW);
         let next = begun + wait.clamp(BREATH, SLOW);
         self.dispatcher.next_retry().map_or(next, |retry| next.min(retry.max(begun + BREATH)))

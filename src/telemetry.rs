@@ -67,6 +67,15 @@ pub type Ready = Arc<AtomicBool>;
 /// # Errors
 /// An address cannot be listened on.
 pub async fn serve(settings: &Settings, handle: PrometheusHandle, ready: Ready) -> Result<(), TelemetryError> {
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        // Histograms keep all samples until this is called.
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
+        loop {
+            every.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
     let metrics = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
     let readyz = move || {
         let ready = ready.load(Ordering::Relaxed);

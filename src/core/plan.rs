@@ -286,6 +286,21 @@ impl Action {
         }
     }
 
+    /// The node that it concerns, where it names one.
+    #[must_use]
+    pub const fn node(&self) -> Option<&Name> {
+        match self {
+            Self::Register { node, .. }
+            | Self::RecordRegistration { node, .. }
+            | Self::Initialize { node, .. }
+            | Self::Cordon { node, .. }
+            | Self::Uncordon { node }
+            | Self::Inspect { node }
+            | Self::RemoveNode { node } => Some(node),
+            _ => None,
+        }
+    }
+
     /// The claim that it concerns, where it names one.
     #[must_use]
     pub const fn claim(&self) -> Option<&Name> {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
+use crate::nodes::intent::PATIENCE;
 use crate::nodes::shape::Beyond;
 use crate::units::{MetricMilli, Replicas};
 use crate::{Span, Timestamp};
@@ -83,17 +84,17 @@ impl fmt::Display for IntentReason {
                     "{wanted} more pods are wanted and ResourceQuota {quota} leaves room for {room}; no node is started for the rest: raise the quota or lower maxReplicaCount"
                 )
             }
-            Self::NoPodCame { after, missing } => {
+            Self::NoPodCame { missing, .. } => {
                 write!(
                     f,
                     "{missing} pods are missing and none has appeared for {} s; no node is started for them: look at the events of the ReplicaSet",
-                    after.as_secs()
+                    PATIENCE.as_secs()
                 )
             }
-            Self::NotWritten { after, wanted } => write!(
+            Self::NotWritten { wanted, .. } => write!(
                 f,
                 "{wanted} replicas are wanted and could not be written for {} s; no node is started for them: look at the daemon's log for the answer of the API server",
-                after.as_secs()
+                PATIENCE.as_secs()
             ),
             Self::Failure { message } => write!(f, "its controller cannot create pods: {message}"),
             Self::Refused { message } => write!(f, "a pod of its template would be refused: {message}"),

@@ -58,7 +58,7 @@ impl PoolReports {
         let mut reports = Vec::new();
         self.statuses.retain(|name, _| state.pools.contains_key(name));
         self.hashes.retain(|name, _| state.pools.contains_key(name));
-        for (name, pool) in &state.pools {
+        for (name, pool) in state.pools.iter().filter(|(name, _)| !state.shadow_pools.contains(*name)) {
             let Some(known) = state.cluster.pools.get(name) else { continue };
             let key = Key::new("", name.clone());
             let status = status(now, pool, known.unusable.as_deref(), holdings.get(name));

@@ -15,6 +15,10 @@ use super::scaled::Scaled;
 use super::state::State;
 use crate::kube::auth::{FromObject, Reader};
 
+/// So often is a question repeated that the API server did not answer, after pauses that grow by this.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What a ScaledObject's triggers came to.
 pub struct Resolved {
     /// Whose.
@@ -23,6 +27,8 @@ pub struct Resolved {
     pub generation: Option<i64>,
     /// The triggers, or all that is wrong.
     pub triggers: Result<Vec<Trigger>, Vec<String>>,
+    /// Whether the API server did not answer: then what is wrong may be nothing.
+    pub unanswered: bool,
 }
 
 /// Triggers for the poller, and the ScaledObject's part.
@@ -50,9 +56,18 @@ pub fn start(
     let auths: BTreeMap<Key, TriggerAuthenticationSpec> = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
     let (client, cluster_namespace) = (client.clone(), cluster_namespace.to_owned());
     tokio::spawn(async move {
-        let mut reader = Reader::new(client);
-        let triggers = resolve(&mut reader, &cluster_namespace, &object, &target, &auths).await;
-        drop(tx.send(Resolved { key, generation: object.metadata.generation, triggers }).await);
+        let mut triggers = Err(Vec::new());
+        let mut unanswered = false;
+        for attempt in 0..TRIES {
+            tokio::time::sleep(PAUSE * attempt).await;
+            let mut reader = Reader::new(client.clone());
+            triggers = resolve(&mut reader, &cluster_namespace, &object, &target, &auths).await;
+            unanswered = reader.unanswered;
+            if !unanswered {
+                break;
+            }
+        }
+        drop(tx.send(Resolved { key, generation: object.metadata.generation, triggers, unanswered }).await);
     });
 }
 
@@ -130,6 +145,8 @@ pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
         set.push((id, trigger));
     }
     let result = scaled::policy(&scaled.object, &bound).map(|policy| (policy, bound));
+    // What is not bound is not polled.
+    let set = if result.is_ok() { set } else { Vec::new() };
     Bound { set, interval, result }
 }
 

@@ -117,14 +117,22 @@ impl Scaled {
         }
         let changed = object.metadata.generation != self.object.metadata.generation
             || object.metadata.annotations != self.object.metadata.annotations;
+        let other = object.metadata.uid != self.object.metadata.uid || scaled::target(&object) != self.target;
+        if object.metadata.generation != self.object.metadata.generation || other {
+            // Nothing is decided by the old text: its triggers may be others.
+            self.policy = None;
+        }
         self.target = scaled::target(&object);
         self.object = object;
         self.dirty |= changed;
+        if other {
+            self.begin_anew(now);
+        }
         if self.demand.is_none() {
             // Nothing was decided here yet: whoever leads keeps the status, and it is what we would begin with.
             self.remember_status(now);
         }
-        changed
+        changed || other
     }
 
     /// Whether one of its triggers refers to this authentication.
@@ -263,6 +271,11 @@ impl Scaled {
 
     /// The status as it should be now, where that differs from what was last written.
     pub fn status(&mut self, now: Timestamp) -> Option<Value> {
+        let unread = self.demand.as_ref().is_none_or(|demand| demand.health == Health::NotRead);
+        if unread && self.reported.is_some() && self.problems.is_empty() && self.obstacle.is_none() {
+            // What was said before stays until there is something to say.
+            return None;
+        }
         let status = self.wanted_status(now);
         let known = self.reported.as_ref();
         let differs = status.as_object().is_some_and(|fields| {

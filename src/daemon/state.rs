@@ -1,6 +1,7 @@
 //! All that the daemon knows: the index of the cluster, the ScaledObjects, and what is remembered from turn to turn. Fed by sightings and facts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -16,6 +17,8 @@ use springtide_core::nodes::decide::Memory as NodeMemory;
 use springtide_core::nodes::offer::{ClassRef, Offers};
 use springtide_core::nodes::workload::{Template, WorkloadKey};
 use springtide_core::units::Replicas;
+
+use tokio::time::Instant;
 
 use super::scaled::Scaled;
 use crate::kube::act::Fact;
@@ -43,6 +46,12 @@ pub struct State {
     pub wanted: BTreeMap<WorkloadKey, Replicas>,
     /// What has to be looked at again outside of the index.
     pub news: News,
+    /// Claims that exist and cannot be read; their machines are not ownerless.
+    pub unreadable_claims: BTreeSet<Name>,
+    /// Pools whose claims the API server refuses, why, and since when.
+    pub refused_pools: BTreeMap<Name, (String, Instant)>,
+    /// Pools in shadow mode by annotation.
+    pub shadow_pools: BTreeSet<Name>,
     listed: BTreeSet<String>,
     foreign: BTreeSet<Name>,
 }
@@ -312,7 +321,6 @@ impl State {
 
     fn drop_scaled(&mut self, key: &Key) {
         if let Some(scaled) = self.scaled.remove(key) {
-            self.wanted.remove(&scaled.target);
             self.news.dropped.push(scaled);
         }
         self.news.unresolved.remove(key);
@@ -334,12 +342,20 @@ impl State {
     }
 
     fn apply_claim(&mut self, kind: Custom, object: &DynamicObject) {
-        let Some(claim) = self.read::<NodeClaim>(kind, object) else { return };
+        let name = Name::from(object.name_any());
+        let Some(claim) = self.read::<NodeClaim>(kind, object) else {
+            self.unreadable_claims.insert(name);
+            return;
+        };
+        self.unreadable_claims.remove(&name);
         match typed::claim::claim(&claim) {
             // Claims of a kind that we do not serve are somebody else's.
             Ok((name, claim)) if is_served(&claim.spec.class) => drop(self.cluster.apply_claim(name, claim)),
             Ok(_) => {}
-            Err(error) => self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string())),
+            Err(error) => {
+                self.unreadable_claims.insert(name);
+                self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string()));
+            }
         }
     }
 
@@ -357,12 +373,18 @@ impl State {
     }
 
     /// Pools depend on their NodeClass: both may come first.
-    fn refresh_pools(&mut self) {
+    pub fn refresh_pools(&mut self) {
         for (name, object) in &self.pools {
             match typed::pool::pool(object) {
                 Ok(mut pool) if is_served(&pool.class) => {
                     if object.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
                         pool.unusable = Some("it is in shadow mode by annotation".to_owned());
+                        self.shadow_pools.insert(name.clone());
+                    } else {
+                        self.shadow_pools.remove(name);
+                    }
+                    if let Some((error, _)) = self.refused_pools.get(name).filter(|(_, since)| since.elapsed() < REFUSED_FOR) {
+                        pool.unusable = Some(format!("the API server refuses its claims: {error}"));
                     }
                     if pool.unusable.is_none() && !self.cluster.classes.contains(&pool.class) {
                         pool.unusable = Some(format!(
@@ -453,6 +475,8 @@ impl State {
     }
 }
 
+/// A pool whose claims were refused is tried again after this.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// An offering that was refused is not asked for again for so long; Karpenter's time.
 const STOCK_OUT: springtide_core::Span = springtide_core::Span::from_mins(3);
 

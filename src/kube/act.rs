@@ -27,8 +27,9 @@ use super::claims;
 use super::probe::{self, Probed};
 use super::watch::{Change, Custom, Seen};
 
-/// Longer than this no call is waited for; what it did is then unknown, and is asked for again by the same name.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than this no call is waited for; what it did is then unknown, and is asked for again by the same name. A call that is begun at the end of a leadership
+/// is over before another may lead: leadership ends at 0.7 of a Lease's 15 s.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is known after an action.
 #[derive(Debug)]

@@ -37,13 +37,15 @@ pub struct Reader {
     client: Client,
     secrets: BTreeMap<(String, String), BTreeMap<String, String>>,
     maps: BTreeMap<(String, String), BTreeMap<String, String>>,
+    /// Whether a question was not answered: the API server was away or could not say.
+    pub unanswered: bool,
 }
 
 impl Reader {
     /// One that has read nothing yet.
     #[must_use]
     pub const fn new(client: Client) -> Self {
-        Self { client, secrets: BTreeMap::new(), maps: BTreeMap::new() }
+        Self { client, secrets: BTreeMap::new(), maps: BTreeMap::new(), unanswered: false }
     }
 
     /// Parameters from Secrets and ConfigMaps of one namespace. `owner` is who refers to them, for messages.
@@ -78,6 +80,11 @@ impl Reader {
         let failed = |error: kube::Error| format!("{kind} {namespace}/{name} cannot be read: {}", message(&error));
         let known = if kind == "Secret" { &mut self.secrets } else { &mut self.maps };
         if !known.contains_key(&at) {
+            let unanswered = &mut self.unanswered;
+            let failed = |error: kube::Error| {
+                *unanswered |= !matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429);
+                failed(error)
+            };
             let data = if kind == "Secret" {
                 let object = Api::<SecretObject>::namespaced(self.client.clone(), namespace)
                     .get_opt(name)
@@ -106,6 +113,7 @@ impl Reader {
             Ok(Some(spec)) => spec,
             Ok(None) => return ResolvedEnv::new(),
             Err(error) => {
+                self.unanswered = true;
                 problems.push(format!("{target} cannot be read: {}", message(&error)));
                 return ResolvedEnv::new();
             }

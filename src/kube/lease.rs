@@ -50,15 +50,18 @@ impl Competitor {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let begun = Instant::now();
+            let mut renewed = false;
             match tokio::time::timeout(self.patience(), self.attempt()).await {
                 Ok(Ok(true)) => {
+                    renewed = true;
                     self.tx.send_replace(Some(begun + self.options.duration.mul_f64(0.7)));
                 }
                 Ok(Ok(false)) => self.step_down("another process holds the Lease"),
                 Ok(Err(error)) => self.lapse(&error.to_string()),
                 Err(_) => self.lapse("the API server does not answer"),
             }
-            let pause = if self.tx.borrow().is_some() { self.options.duration / 5 } else { Duration::from_secs(1) };
+            // After a failure there is no time to lose before the deadline.
+            let pause = if renewed { self.options.duration / 5 } else { Duration::from_millis(500) };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 changed = stop.wait_for(|stop| *stop) => {

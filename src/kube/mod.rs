@@ -31,5 +31,7 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<::kube::Client>
     };
     // A connection that cannot be made is given up soon: whoever waits for it has something else to try.
     config.connect_timeout = Some(Duration::from_secs(3));
+    // Retries are decided where it is known what they are for.
+    config.default_retry = false;
     ::kube::Client::try_from(config).context("set up the client of the API server")
 }

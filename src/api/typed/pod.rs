@@ -33,12 +33,17 @@ pub fn pod(pod: &core::Pod, shapes: &mut Shapes) -> Result<(Key, Pod), Unclear> 
         _ => PodPhase::Pending,
     };
     let ready = status.and_then(|s| s.conditions.as_ref()).is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"));
+    let mut shape = shape(spec)?;
+    if role != PodRole::Work {
+        // A DaemonSet's pod names its node, which would make a shape of each; nobody asks where it may run.
+        shape.wishes = vec![Requirements::default()];
+    }
     Ok((
         key(meta),
         Pod {
             uid: uid(meta),
             version: version(meta),
-            shape: shapes.intern(shape(spec)?),
+            shape: shapes.intern(shape),
             node: spec.node_name.as_deref().filter(|name| !name.is_empty()).map(Name::from),
             controller: controller.map(|owner| Name::from(&owner.uid)),
             role,

@@ -166,14 +166,12 @@ impl Turn<'_> {
             self.reasons.push(ScaleReason::Unread);
             return (false, present);
         }
-        let fallback = self.fallback();
+        let fallback = self.readings.iter().flatten().filter_map(|reading| self.fallback(reading)).max();
         if let Some(replicas) = fallback {
             self.reasons.push(ScaleReason::Fallback { replicas });
-            if replicas.0 > 0 {
-                let base = if present.0 == 0 { self.policy.floor() } else { present };
-                return (true, self.within_bounds(base, replicas, history));
-            }
         }
+        // Fallback replicas are a wish like a metric's, and as good a reason to be awake.
+        let active = if fallback.is_some_and(|replicas| replicas.0 > 0) { Active::Yes } else { active };
         match active {
             Active::Yes => {
                 let sleeping = present.0 == 0 || self.policy.idle.is_some() && present < self.policy.min;
@@ -236,7 +234,10 @@ impl Turn<'_> {
         let present = Present { replicas: base, ..self.present };
         for (trigger, reading) in self.policy.triggers.iter().zip(self.readings) {
             let Some(Reading::Value(sample)) = reading else {
-                invalid = true;
+                match reading.as_ref().and_then(|reading| self.fallback(reading)) {
+                    Some(replicas) => most = most.max(Some(replicas)),
+                    None => invalid = true,
+                }
                 continue;
             };
             let wants = proposal(trigger, sample.metric, present, self.policy.tolerances());
@@ -264,10 +265,10 @@ impl Turn<'_> {
         shape(self.now, self.policy, base, desired, history, &mut self.reasons)
     }
 
-    fn fallback(&self) -> Option<Replicas> {
+    /// The replicas that stand in for a trigger which has failed too often.
+    fn fallback(&self, reading: &Reading) -> Option<Replicas> {
         let Fallback { after_failures, replicas, behavior } = self.policy.fallback?;
-        let failing =
-            self.readings.iter().flatten().any(|reading| reading.failure().is_some_and(|(_, failures)| failures > after_failures));
+        let failing = reading.failure().is_some_and(|(_, failures)| failures > after_failures);
         let present = self.present.replicas;
         failing.then_some(match behavior {
             FallbackBehavior::Static => replicas,

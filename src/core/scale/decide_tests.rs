@@ -125,6 +125,23 @@ fn fallback_comes_after_more_failures_than_its_threshold() {
 }
 
 #[test]
+fn a_fallback_stands_in_for_the_trigger_that_fails_and_for_no_other() {
+    let fallback = Fallback { after_failures: 3, replicas: Replicas(2), behavior: FallbackBehavior::Static };
+    let mut two = Policy { fallback: Some(fallback), ..quick() };
+    two.triggers.push(two.triggers[0].clone());
+    let present = Present { replicas: Replicas(50), existing: Replicas(50), ready: Replicas(50) };
+    let busy = Some(Reading::Value(sample(0, 500, None)));
+    let failing = |failures| Some(Reading::Failed { error: "connection refused".to_owned(), failures });
+    let want = |readings: &[Option<Reading>]| decide(at(0), &two, present, readings, Memory::default()).0.want;
+    assert_eq!(want(&[failing(9), busy.clone()]), Replicas(50));
+    assert_eq!(
+        want(&[failing(1), Some(Reading::Value(sample(0, 0, None)))]),
+        Replicas(50),
+        "a trigger below the threshold blocks scale-in"
+    );
+}
+
+#[test]
 fn unfinished_messages_hold_their_workers() {
     let mut scene = Scene::new(quick(), 10);
     for s in 0..100 {
