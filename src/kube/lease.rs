@@ -34,7 +34,7 @@ pub type Leadership = watch::Receiver<Option<Instant>>;
 pub fn compete(client: Client, options: LeaseOptions, stop: watch::Receiver<bool>) -> (Leadership, tokio::task::JoinHandle<()>) {
     let (tx, rx) = watch::channel(None);
     let api = Api::namespaced(client, &options.namespace);
-    let competitor = Competitor { api, options, tx, rival: None };
+    let competitor = Competitor { api, options, tx, rival: None, complaint: None };
     (rx, tokio::spawn(competitor.run(stop)))
 }
 
@@ -44,6 +44,8 @@ struct Competitor {
     tx: watch::Sender<Option<Instant>>,
     /// The other holder's last renewal, and when we first saw it: clocks of other machines are not trusted.
     rival: Option<(Option<MicroTime>, Instant)>,
+    /// What was last said of a failure, so that it is said once.
+    complaint: Option<String>,
 }
 
 impl Competitor {
@@ -82,8 +84,16 @@ impl Competitor {
     }
 
     /// A renewal failed: leadership goes on until its deadline, and no longer.
-    fn lapse(&self, why: &str) {
+    fn lapse(&mut self, why: &str) {
         let deadline = *self.tx.borrow();
+        if deadline.is_none() && self.complaint.as_deref() != Some(why) {
+            let Self { options: LeaseOptions { namespace, name, .. }, .. } = self;
+            tracing::warn!(
+                error = why,
+                "Lease {namespace}/{name} cannot be competed for; does the namespace exist, and may the daemon write Leases in it?"
+            );
+            self.complaint = Some(why.to_owned());
+        }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.step_down(why);
         } else if deadline.is_some() {
