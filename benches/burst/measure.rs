@@ -146,7 +146,8 @@ impl fmt::Display for Disturbance {
 }
 
 impl Measured {
-    /// Whether a disturbed run came to the same end: everything done once, nobody disturbed at work, no machine too many, nothing left.
+    /// Whether a disturbed run came to the same end: everything done once, nobody disturbed at work, no machine started to replace one that was there, nothing
+    /// left. How many machines there were is printed beside it and not compared: it depends on how much of the burst the first reading saw.
     pub fn ended_alike(&self) -> bool {
         self.redelivered == 0 && self.busy_stopped == 0 && self.machines_ever == self.machines_peak
     }
