@@ -1,0 +1,3 @@
+//! The edge to people: the page and its JSON.
+
+pub mod view;
