@@ -5,6 +5,8 @@ mod daemon;
 mod kube;
 mod settings;
 mod telemetry;
+#[allow(dead_code, unused_imports, reason = "the demo is about to serve it")]
+mod web;
 
 use std::process::ExitCode;
 

@@ -1,3 +1,8 @@
 //! The edge to people: the page and its JSON.
 
+mod figure;
+mod headline;
+mod server;
 pub mod view;
+
+pub use server::{WebError, serve};
