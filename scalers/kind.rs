@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use springtide_core::units::MetricMilli;
 
-use crate::broker::{Broker, Endpoint, Query};
+use crate::broker::{Endpoint, Known, Query};
 use crate::field::Amount;
 use crate::name::normalise;
 use crate::parameter::{Age, AuthParams, Fields, Parameter, Problem, ResolvedEnv, Source};
@@ -50,7 +50,7 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    pub(crate) fn new<B: Broker>(broker: B, query: B::Query, metric_name: String) -> Self {
+    pub(crate) fn new<B: Known>(broker: B, query: B::Query, metric_name: String) -> Self {
         Self { connection: Endpoint::new(broker), query: Query::new(query), metric_name }
     }
 }

@@ -5,33 +5,40 @@
 //!
 //! Adding a kind is one file with a `KIND` in it and one line in [`KINDS`].
 
+#![cfg_attr(not(feature = "clients"), allow(dead_code, reason = "what only clients need of a declaration"))]
 #![cfg_attr(test, allow(clippy::panic, reason = "a test that fails panics"))]
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "clients")]
 mod backoff;
 mod broker;
+#[cfg(feature = "clients")]
 mod error;
 mod field;
 mod kind;
+#[cfg(feature = "clients")]
 mod link;
 mod name;
 mod oauth2;
 mod parameter;
+#[cfg(feature = "clients")]
 mod poller;
 mod rabbitmq;
 mod secret;
 mod tls;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "clients"))]
 mod contract;
-#[cfg(test)]
+#[cfg(all(test, feature = "clients"))]
 mod polling;
 
 pub use broker::{Endpoint, Query};
+#[cfg(feature = "clients")]
 pub use error::Error;
 pub use kind::{Kind, TargetKey, Trigger};
 pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
+#[cfg(feature = "clients")]
 pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::Secret;
 

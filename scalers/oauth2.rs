@@ -1,17 +1,12 @@
 //! Tokens by OAuth2's client credentials grant (RFC 6749, 4.4), for brokers that are asked over HTTP.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-use tokio::time::Instant;
-
-use crate::error::Error;
 use crate::secret::Secret;
 
-/// How long before its end a token is replaced, so that it does not end on the way.
-const MARGIN: Duration = Duration::from_secs(10);
-/// How long a token is kept whose answer does not say: short enough to be right with any provider.
-const UNSAID: Duration = Duration::from_secs(60);
+#[cfg(feature = "clients")]
+mod client;
+
+#[cfg(feature = "clients")]
+pub(crate) use client::Token;
 
 /// Who asks whom for a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,83 +18,4 @@ pub(crate) struct ClientCredentials {
     pub scopes: String,
     /// More parameters that the provider wants.
     pub parameters: Vec<(String, Secret)>,
-}
-
-/// A token that is kept while it is good.
-#[derive(Debug, Default)]
-pub(crate) struct Token(Option<(Secret, Instant)>);
-
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    expires_in: Option<u64>,
-}
-
-impl Token {
-    /// A token that is good now.
-    pub(crate) async fn get(&mut self, credentials: &ClientCredentials, client: &reqwest::Client) -> Result<Secret, Error> {
-        if let Some((token, _)) = self.0.as_ref().filter(|(_, end)| *end > Instant::now()) {
-            return Ok(token.clone());
-        }
-        let granted = credentials.fetch(client).await?;
-        let life = granted.expires_in.map_or(UNSAID, Duration::from_secs);
-        let token = Secret::from(granted.access_token);
-        self.0 = Some((token.clone(), Instant::now() + life.saturating_sub(MARGIN)));
-        Ok(token)
-    }
-
-    /// Forgets the token, because somebody refused it.
-    pub(crate) fn forget(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl ClientCredentials {
-    /// Providers differ in where they want the client's secret; the standard's way, in the header, comes first, and the body if that is refused.
-    async fn fetch(&self, client: &reqwest::Client) -> Result<Granted, Error> {
-        let form = self.form();
-        let in_header = self.post(client).basic_auth(form_text(&self.client_id), Some(form_text(&self.client_secret))).form(&form);
-        match self.grant(in_header).await {
-            Ok(granted) => Ok(granted),
-            Err(_) => {
-                let mut form = form;
-                form.extend([("client_id", self.client_id.expose()), ("client_secret", self.client_secret.expose())]);
-                self.grant(self.post(client).form(&form)).await
-            }
-        }
-    }
-
-    fn post(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
-        client.post(self.token_url.expose())
-    }
-
-    fn form(&self) -> Vec<(&str, &str)> {
-        let mut form = vec![("grant_type", "client_credentials")];
-        if !self.scopes.is_empty() {
-            form.push(("scope", self.scopes.as_str()));
-        }
-        form.extend(self.parameters.iter().map(|(name, text)| (name.as_str(), text.expose())));
-        form
-    }
-
-    async fn grant(&self, request: reqwest::RequestBuilder) -> Result<Granted, Error> {
-        let fault = |reason: String| Error::FetchToken { endpoint: self.endpoint(), reason };
-        let answer = request.send().await.map_err(|error| fault(error.without_url().to_string()))?;
-        let status = answer.status();
-        if !status.is_success() {
-            return Err(fault(format!("it answers {status}; check oauthTokenURI, clientID, clientSecret and scopes")));
-        }
-        answer.json().await.map_err(|_| fault("its answer holds no access_token; check oauthTokenURI".to_owned()))
-    }
-
-    /// The token endpoint's address without what may be secret in it.
-    fn endpoint(&self) -> String {
-        url::Url::parse(self.token_url.expose())
-            .map_or_else(|_| "oauthTokenURI".to_owned(), |url| url.origin().ascii_serialization() + url.path())
-    }
-}
-
-/// A text as the standard wants it in the header (RFC 6749, 2.3.1).
-fn form_text(text: &Secret) -> String {
-    url::form_urlencoded::byte_serialize(text.expose().as_bytes()).collect()
 }

@@ -12,7 +12,7 @@ use springtide_core::units::MetricMilli;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::{Active, Answer, Broker, Endpoint, Level, Query};
+use crate::broker::{Active, Answer, Broker, Client, Endpoint, Level, Query};
 use crate::error::Error;
 use crate::{Options, Polled, Poller, Trigger, TriggerId};
 
@@ -85,14 +85,17 @@ impl Hash for Stage {
     }
 }
 
-#[async_trait]
 impl Broker for Stage {
     type Query = &'static str;
-    type Connection = ();
 
     fn address(&self) -> String {
         self.name.to_owned()
     }
+}
+
+#[async_trait]
+impl Client for Stage {
+    type Connection = ();
 
     async fn open(&self) -> Result<(), Error> {
         let at = self.at();

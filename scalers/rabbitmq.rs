@@ -17,6 +17,8 @@ use crate::secret::Secret;
 use crate::tls::{Check, Identity, Tls};
 
 mod amqp;
+#[cfg(feature = "clients")]
+mod counts;
 mod host;
 mod management;
 mod mode;
@@ -279,5 +281,5 @@ impl Metadata {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "clients"))]
 mod tests;

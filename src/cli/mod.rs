@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod crds;
+#[cfg(feature = "cluster")]
 mod run;
 mod scalers;
 
@@ -18,6 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "cluster")]
     Run(Box<run::Run>),
     Crds(crds::Crds),
     Scalers(scalers::Scalers),
@@ -26,6 +28,7 @@ enum Command {
 /// Parses and runs.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        #[cfg(feature = "cluster")]
         Command::Run(run) => run.run(),
         Command::Crds(crds) => crds.run(),
         Command::Scalers(scalers) => scalers.run(),

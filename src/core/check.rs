@@ -177,7 +177,7 @@ fn is_still(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Re
         let has = |label: &str| node.labels.get(label).is_some_and(|value| value == "true");
         let taints_settled = !node.taints.iter().any(|taint| taint.key == DISRUPTED || taint.key == crate::nodes::launch::UNREGISTERED);
         let started = claim.progress.initialized.is_some() && has(REGISTERED) && has(INITIALIZED) && node.finalized && taints_settled;
-        young && started && claim.uid.is_some() && claim.deleting_since.is_none() && !claim.ended && !node.deleting
+        young && started && claim.uid.is_some() && !claim.is_going() && !node.deleting
     });
     if !settled || cluster.pods.values().any(Pod::waits) {
         return false;

@@ -204,6 +204,8 @@ pub enum Why {
     Expired,
     /// Its pool is gone.
     PoolGone,
+    /// The cloud takes its machine back soon.
+    Interrupted,
     /// The cloud has taken its machine away, or it has failed.
     MachineEnded,
     /// Its node was deleted by another hand.
@@ -221,6 +223,7 @@ impl fmt::Display for Why {
             Self::OutOfStock => "every offering of it is out of stock",
             Self::Expired => "it has reached the age at which its pool replaces nodes",
             Self::PoolGone => "its NodePool was deleted",
+            Self::Interrupted => "the cloud takes its machine back",
             Self::MachineEnded => "its machine is no more",
             Self::NodeDeleted => "its node was deleted",
         })

@@ -175,8 +175,7 @@ pub(super) fn limits(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: 
 pub(super) fn launched(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
     for (i, action) in indexed(plan) {
         let Action::Launch { claim: name, uid, offerings } = action else { continue };
-        let waits =
-            |claim: &&Claim| claim.uid.as_ref() == Some(uid) && claim.deleting_since.is_none() && claim.machine.is_none() && !claim.ended;
+        let waits = |claim: &&Claim| claim.uid.as_ref() == Some(uid) && !claim.is_going() && claim.machine.is_none();
         let Some(claim) = cluster.claims.get(name).filter(waits).filter(|_| !offerings.is_empty()) else {
             breaches.push(Breach::of(Wrong::NothingToLaunch { claim: name.clone() }, [i]));
             continue;

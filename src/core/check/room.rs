@@ -39,7 +39,7 @@ pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Brea
 
 fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
     let starting = claim.filter(|claim| claim.progress.initialized.is_none());
-    if node.deleting || claim.is_some_and(|claim| claim.deleting_since.is_some() || claim.ended) || starting.is_none() && !node.ready {
+    if node.deleting || claim.is_some_and(Claim::is_going) || starting.is_none() && !node.ready {
         return Some(Wrong::NowhereToGo { on: on.clone() });
     }
     // A start's own taints go, and the one of a node that was to go is taken away for its pods.
@@ -73,7 +73,7 @@ fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pod
 }
 
 fn on_claim(cluster: &Cluster, on: &Name, claim: &Claim, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
-    if claim.deleting_since.is_some() || claim.ended {
+    if claim.is_going() {
         return Some(Wrong::NowhereToGo { on: on.clone() });
     }
     let will_be = Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes);

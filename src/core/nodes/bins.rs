@@ -54,7 +54,7 @@ pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
         node_bin(cluster, name, node, claim)
     });
     // A claim whose node has registered and is gone, or whose machine has ended, will hold no pod any more.
-    let to_come = |claim: &Claim| claim.deleting_since.is_none() && claim.progress.registered.is_none() && !claim.ended;
+    let to_come = |claim: &Claim| !claim.is_going() && claim.progress.registered.is_none();
     let claims = cluster.claims.iter().filter(|(_, claim)| to_come(claim) && cluster.node_of(claim).is_none()).map(|(name, claim)| {
         let mut free = claim.offers().clone();
         free.take(&daemons_of(cluster, claim), 1);
@@ -66,7 +66,7 @@ pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
 }
 
 fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Option<&'a Claim>) -> Option<Bin<'a>> {
-    if claim.is_some_and(|claim| claim.deleting_since.is_some() || claim.ended) {
+    if claim.is_some_and(Claim::is_going) {
         return None;
     }
     let starting = claim.filter(|claim| claim.progress.initialized.is_none());

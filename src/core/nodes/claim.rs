@@ -34,6 +34,8 @@ pub struct Claim {
     pub node_name: Option<Name>,
     /// What the status says of its progress.
     pub progress: Progress,
+    /// The cloud has said that it takes the machine back at this moment.
+    pub interrupted: Option<Timestamp>,
     /// The cloud has said that the machine is no more.
     pub ended: bool,
 }
@@ -119,8 +121,15 @@ impl Claim {
             provider_id: None,
             node_name: None,
             progress: Progress { launched: None, registered: None, initialized: None },
+            interrupted: None,
             ended: false,
         }
+    }
+
+    /// Whether it will hold no new pod: it is being deleted, or its machine goes or is gone.
+    #[must_use]
+    pub const fn is_going(&self) -> bool {
+        self.deleting_since.is_some() || self.interrupted.is_some() || self.ended
     }
 
     /// What it offers to pods until its node speaks for itself.
@@ -164,6 +173,7 @@ impl Claim {
     pub(crate) fn keep_knowledge_of(&mut self, known: &Self) {
         if self.uid.is_none() || known.uid.is_none() || self.uid == known.uid {
             self.ended |= known.ended;
+            self.interrupted = self.interrupted.or(known.interrupted);
             if self.machine.is_none() {
                 self.machine.clone_from(&known.machine);
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::{bins, fill};
 use super::claim::Claim;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, PodRole};
 use super::intent::{Track, intents};
 use super::launch;
 use super::market::{admit, market};
@@ -59,6 +59,9 @@ pub fn decide(
     for intent in &intents.intents {
         *waiting.entry(intent.shape).or_default() += intent.count;
     }
+    for shape in displaced(cluster) {
+        *waiting.entry(shape).or_default() += 1;
+    }
     let missing = place(cluster, &waiting, &mut plan);
     let bought = buy(now, cluster, offers, &memory.stock, missing, effort, &mut plan);
     announce(now, cluster, bought, &mut plan);
@@ -79,6 +82,14 @@ pub fn decide(
     empties(now, cluster, &needed, &busy, &mut memory, &mut plan);
     plan.placements = placements;
     (plan, memory)
+}
+
+/// The shapes of pods that have to leave a node which goes and that somebody will make anew: their successors need a place before the machine ends.
+fn displaced(cluster: &Cluster) -> impl Iterator<Item = ShapeId> + '_ {
+    let going = cluster.claims.values().filter(|claim| claim.is_going()).filter_map(|claim| cluster.node_of(claim));
+    let pods =
+        going.flat_map(|(node, _)| cluster.load(node).into_iter().flat_map(|load| &load.pods)).filter_map(|key| cluster.pods.get(key));
+    pods.filter(|pod| pod.counts() && pod.role == PodRole::Work && pod.controller.is_some()).map(|pod| pod.shape)
 }
 
 /// Puts waiting pods onto what is there. Returns the shapes that are left over, the most demanding first.

@@ -5,6 +5,7 @@ use super::super::scene::{GIB, Scene, created, kwok_types, print, shape, wishes}
 use super::*;
 use crate::Span;
 use crate::name::Key;
+use crate::plan::Why;
 
 /// CPUs of the types that are first in each claim's list.
 fn cpus(scene: &Scene, plan: &Plan) -> Vec<i64> {
@@ -170,4 +171,34 @@ fn a_scene_offers_what_it_says() {
     assert_eq!((small.allocatable.cpu.0, small.allocatable.memory.0), (900, 2 * GIB - (10 << 20)));
     assert_eq!(small.offerings.iter().filter(|offering| offering.capacity_type == CapacityType::Spot).count(), 4);
     assert_eq!(Key::new("a", "b").to_string(), "a/b");
+}
+
+#[test]
+fn a_machine_that_the_cloud_takes_back_is_replaced_before_it_is_drained() {
+    let mut scene = Scene::kwok();
+    scene.want("orders", 3, shape(1000, 2048));
+    scene.controllers();
+    scene.settle(9);
+    scene.controllers();
+    assert!(scene.cluster.waiting().is_empty(), "all pods run");
+    let first: Vec<Name> = scene.cluster.claims.keys().cloned().collect();
+    let soon = scene.now.checked_add(Span::from_mins(2)).expect("a moment near 1970");
+    for name in &first {
+        scene.change_claim(name, |claim| claim.interrupted = Some(soon));
+    }
+    let plan = scene.turn();
+    assert!(!created(&plan).is_empty(), "a place for its pods is bought:\n{}", print(&plan));
+    let evicts = plan.actions.iter().any(|action| matches!(action, Action::Evict { .. }));
+    assert!(!evicts, "nobody is asked to leave before that:\n{}", print(&plan));
+    let given_back =
+        |action: &Action| matches!(action, Action::DeleteClaim { claim, reason: Why::Interrupted, .. } if first.contains(claim));
+    assert!(plan.actions.iter().any(given_back), "{}", print(&plan));
+    // While its pods leave one by one and come back elsewhere, nothing is bought twice.
+    for _ in 0..9 {
+        scene.controllers();
+        assert!(created(&scene.turn()).is_empty());
+        scene.boot();
+    }
+    scene.controllers();
+    assert!(scene.cluster.waiting().is_empty() && first.iter().all(|name| !scene.cluster.claims.contains_key(name)));
 }

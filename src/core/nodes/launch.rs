@@ -40,6 +40,9 @@ pub fn step(
     if claim.ended {
         return (give_up(Why::MachineEnded), None);
     }
+    if claim.interrupted.is_some() {
+        return (give_up(Why::Interrupted), None);
+    }
     let expiry = claim.spec.expire_after.and_then(|age| claim.created.checked_add(age).ok());
     if expiry.is_some_and(|expiry| expiry <= now) {
         return (give_up(Why::Expired), None);

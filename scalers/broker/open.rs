@@ -1,0 +1,121 @@
+//! Speaking to a broker: connections and answers.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use springtide_core::Timestamp;
+use springtide_core::reading::{Activity, Sample};
+use springtide_core::units::MetricMilli;
+
+use super::{Broker, Query};
+use crate::error::Error;
+
+/// How a broker is spoken to. What only reads manifests is built without it.
+#[async_trait]
+pub(crate) trait Client: Broker {
+    /// What stays open between two reads.
+    type Connection: Send + 'static;
+
+    /// Connects and logs in. Safe to repeat; may be dropped at any await.
+    async fn open(&self) -> Result<Self::Connection, Error>;
+
+    /// Answers many queries, as many answers as queries and in their order, with as few requests as the broker can do with. An outer error means that the
+    /// connection is of no more use and none was answered; an inner error is about one query. Reads only; safe to repeat; may be dropped at any await, after
+    /// which the connection is not used again.
+    async fn read(&self, connection: &mut Self::Connection, queries: &[&Self::Query]) -> Result<Vec<Result<Answer, Error>>, Error>;
+
+    /// Takes leave, so that the broker does not have to find out.
+    async fn close(&self, connection: Self::Connection) {
+        drop(connection);
+    }
+}
+
+/// What a broker says to one query, before the trigger gives it a meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// The number.
+    pub level: Level,
+    /// Whether there is work to activate for.
+    pub active: Active,
+    /// As in `Sample`.
+    pub ready: Option<u64>,
+    /// As in `Sample`.
+    pub in_flight: Option<u64>,
+    /// As in `Sample`.
+    pub arrived: Option<u64>,
+    /// As in `Sample`.
+    pub done: Option<u64>,
+}
+
+/// The number of an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Level {
+    /// As the broker counts or computes it.
+    Number(f64),
+    /// There is no such number just now (a ratio by zero): the trigger's own activation value stands in for it.
+    Undefined,
+}
+
+/// How an answer speaks of activity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Active {
+    /// The number is compared with the activation value.
+    ByLevel,
+    /// The number or this other one is compared with it.
+    ByLevelOr(f64),
+    /// Yes or no.
+    Known(bool),
+}
+
+impl Answer {
+    /// The sample that it is for a trigger with this activation value. Nonsense numbers become 0 here, for all scalers alike.
+    pub(crate) fn sample(&self, activation: MetricMilli, as_of: Timestamp) -> Sample {
+        let metric = match self.level {
+            Level::Number(number) => MetricMilli::from_f64(number),
+            Level::Undefined => activation.max(MetricMilli::ZERO),
+        };
+        let activity = match self.active {
+            Active::ByLevel => Activity::Compare,
+            Active::ByLevelOr(number) if MetricMilli::from_f64(number) > activation => Activity::Known(true),
+            Active::ByLevelOr(_) => Activity::Compare,
+            Active::Known(active) => Activity::Known(active),
+        };
+        Sample { metric, activity, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done, as_of }
+    }
+}
+
+/// An open connection to a broker of any kind.
+#[async_trait]
+pub(crate) trait Open: Send {
+    /// As `Broker::read`.
+    async fn read(&mut self, queries: &[Query]) -> Result<Vec<Result<Answer, Error>>, Error>;
+    /// As `Broker::close`.
+    async fn close(self: Box<Self>);
+}
+
+/// Opens a connection.
+pub(super) async fn opened<B: Client>(broker: Arc<B>) -> Result<Box<dyn Open>, Error> {
+    let connection = Client::open(&*broker).await?;
+    Ok(Box::new(Opened { broker, connection }))
+}
+
+struct Opened<B: Client> {
+    broker: Arc<B>,
+    connection: B::Connection,
+}
+
+#[async_trait]
+impl<B: Client> Open for Opened<B> {
+    async fn read(&mut self, queries: &[Query]) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let typed: Vec<&B::Query> = queries.iter().filter_map(|Query(query)| (&**query as &dyn Any).downcast_ref()).collect();
+        assert_eq!(typed.len(), queries.len(), "a trigger's query and endpoint come from one scaler");
+        let answers = self.broker.read(&mut self.connection, &typed).await?;
+        assert_eq!(answers.len(), queries.len(), "a scaler answers each query once");
+        Ok(answers)
+    }
+
+    async fn close(self: Box<Self>) {
+        self.broker.close(self.connection).await;
+    }
+}
