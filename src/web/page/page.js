@@ -360,7 +360,7 @@ class Chart {
       caption.append(make("span", `s-${key} ${shape === "area" ? "area" : shape === "dashed" ? "dashed" : ""}`, series.length > 1 ? `${name} ` : "", value));
       return value;
     });
-    this.marked = make("span", "marked", "interruption");
+    this.marked = make("span", "marked", "taken");
     caption.append(this.marked);
     this.svg = draw("svg", { role: "img" });
     this.grid = this.svg.appendChild(draw("g"));
