@@ -9,6 +9,8 @@ mod kube;
 mod settings;
 #[cfg(feature = "cluster")]
 mod telemetry;
+mod web;
+mod world;
 
 use std::process::ExitCode;
 
