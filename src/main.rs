@@ -9,8 +9,8 @@ mod kube;
 mod settings;
 #[cfg(feature = "cluster")]
 mod telemetry;
-#[allow(dead_code, unused_imports, reason = "the demo is about to serve it")]
 mod web;
+mod world;
 
 use std::process::ExitCode;
 

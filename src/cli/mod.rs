@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 mod crds;
+mod demo;
 #[cfg(feature = "cluster")]
 mod run;
 mod scalers;
@@ -21,8 +22,18 @@ struct Cli {
 enum Command {
     #[cfg(feature = "cluster")]
     Run(Box<run::Run>),
+    Demo(demo::Demo),
     Crds(crds::Crds),
     Scalers(scalers::Scalers),
+}
+
+/// How a command prints data.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Parses and runs.
@@ -30,6 +41,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         #[cfg(feature = "cluster")]
         Command::Run(run) => run.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
         Command::Scalers(scalers) => scalers.run(),
     };

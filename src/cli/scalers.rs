@@ -4,8 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use springtide_scalers::{KINDS, Kind};
+
+use super::Output;
 
 /// List the scalers, or show what one of them can be told.
 #[derive(Args)]
@@ -16,12 +18,6 @@ pub struct Scalers {
     /// How to print.
     #[arg(short, long, default_value = "text")]
     output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 impl Scalers {

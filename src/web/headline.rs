@@ -147,8 +147,8 @@ impl Sums {
             return self.closing(view);
         }
         if self.interrupted > 0 {
-            return "The cloud may take a Spot machine back at short notice; that is why it is cheap. Its workers give their messages back, \
-                    and the decider finds them another place."
+            return "The cloud may take a Spot machine back at short notice; that is why it is cheap. A replacement is ordered first, and workers \
+                    finish what they hold."
                 .to_owned();
         }
         if self.booting > 0 && ready == 0 {

@@ -5,4 +5,7 @@ mod headline;
 mod server;
 pub mod view;
 
-pub use server::{WebError, serve};
+pub use server::serve;
+
+/// The page's usual port.
+pub const PORT: u16 = 8900;

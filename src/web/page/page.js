@@ -307,15 +307,19 @@ const SORTS = {
 };
 
 function showDecisions(decisions) {
-  const key = (decision) => `${decision.atMs} ${decision.sort} ${decision.what}`;
-  reconcile(byId("decisions"), decisions, key, createDecision, updateDecision);
+  // A decision may be worded anew while it goes on; it is told apart by when it came, and counted from the oldest of that moment.
+  const moments = new Map();
+  const keyed = decisions.toReversed().map((decision) => {
+    const moment = `${decision.atMs} ${decision.sort}`;
+    moments.set(moment, (moments.get(moment) ?? 0) + 1);
+    return { key: `${moment} ${moments.get(moment)}`, decision };
+  });
+  reconcile(byId("decisions"), keyed.reverse(), ({ key }) => key, createDecision, (row, { decision }) => updateDecision(row, decision));
 }
 
 function createDecision() {
   const what = make("p", "what", make("span", "sort"), make("span"), make("span", "times"));
-  const row = make("li", "decision", make("time"), make("div", "", what, make("p", "why")));
-  row.dataset.row = "decision";
-  return row;
+  return make("li", "decision", make("time"), make("div", "", what, make("p", "why")));
 }
 
 function updateDecision(row, decision) {
@@ -361,6 +365,7 @@ class Chart {
       return value;
     });
     this.marked = make("span", "marked", "taken");
+    this.marked.hidden = true;
     caption.append(this.marked);
     this.svg = draw("svg", { role: "img" });
     this.grid = this.svg.appendChild(draw("g"));
@@ -440,7 +445,7 @@ class Chart {
   }
 
   showGrid(size, width) {
-    const time = SPANS.find((seconds) => this.end / seconds <= Math.max(3, this.across / 75)) ?? SPANS.at(-1);
+    const time = SPANS.find((seconds) => this.end / seconds <= Math.max(3, this.across / 60)) ?? SPANS.at(-1);
     const layout = [width, this.down, this.most, size, time, Math.round(this.end)].join();
     if (layout === this.layout) return;
     this.layout = layout;
@@ -579,15 +584,19 @@ function link(state, sentence) {
   text(byId("link"), sentence);
 }
 
+function take(next) {
+  view = next;
+  document.title = view.clock.drained ? "drained · Springtide" : `${count(total(view.queues, (queue) => queue.waiting))} waiting · Springtide`;
+  schedule();
+}
+
 function connect() {
   heard = performance.now();
   source = new EventSource("/api/views");
   source.onmessage = ({ data }) => {
     heard = performance.now();
-    view = JSON.parse(data);
+    take(JSON.parse(data));
     link("live", "live");
-    document.title = view.clock.drained ? "drained · Springtide" : `${count(total(view.queues, (queue) => queue.waiting))} waiting · Springtide`;
-    schedule();
   };
   source.addEventListener("alive", () => (heard = performance.now()));
   source.onerror = lose;
@@ -601,5 +610,16 @@ function lose() {
   setTimeout(connect, AGAIN_MS);
 }
 
-setInterval(() => source && performance.now() - heard > SILENCE_MS && lose(), AGAIN_MS);
-connect();
+// Under `/?still` the page shows one moment and stays at it, for a picture or a printer.
+async function stand() {
+  const answer = await fetch("/api/view");
+  take(await answer.json());
+  link("still", "one moment");
+}
+
+if (location.search === "?still") {
+  stand();
+} else {
+  setInterval(() => source && performance.now() - heard > SILENCE_MS && lose(), AGAIN_MS);
+  connect();
+}
