@@ -14,11 +14,13 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 6] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
     Package { name: "erlang-base", program: "epmd", reason: "RabbitMQ's port mapper" },
+    Package { name: "chromium", program: "chromium", reason: "opens the page, as a person's browser does" },
+    Package { name: "chromium-driver", program: "chromedriver", reason: "reads the page for a test" },
 ];
 
 pub(crate) fn run() -> Result<Outcome> {
