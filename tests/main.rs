@@ -2,5 +2,6 @@
 
 mod brokers;
 mod cluster;
+mod page;
 mod stage;
 mod tidy;
