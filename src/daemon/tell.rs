@@ -8,6 +8,7 @@ use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::shape::ShapeId;
 use springtide_core::plan::Plan;
+use springtide_core::reason::NoNode;
 
 use super::{Daemon, pools, standing};
 use crate::kube::report::{Note, Report};
@@ -102,7 +103,7 @@ impl Told {
         let mut before = std::mem::take(&mut self.left_over);
         let mut events = Vec::new();
         for unplaced in &plan.unplaced {
-            let why = unplaced.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let why = reasons(&unplaced.reasons);
             let waiting = cluster.waiting().get(&unplaced.shape);
             let known = before.remove(&unplaced.shape).filter(|known| known.why == why);
             if known.is_none() {
@@ -123,6 +124,24 @@ impl Told {
     }
 }
 
+/// Why pods get no node, what can be done something about first: pools that the pods themselves exclude are only listed.
+fn reasons(all: &[NoNode]) -> String {
+    let mut excluded: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut texts = Vec::new();
+    for reason in all {
+        match reason {
+            NoNode::Label { pool, key } => excluded.entry(format!("the label {key} excludes")).or_default().push(pool),
+            NoNode::Taint { pool, key } => excluded.entry(format!("the taint {key} excludes")).or_default().push(pool),
+            other => texts.push(other.to_string()),
+        }
+    }
+    texts.extend(excluded.into_iter().map(|(what, pools)| match &pools[..] {
+        [one] => format!("{what} pool {one}"),
+        many => format!("{what} the pools {}", many.join(", ")),
+    }));
+    texts.join("; ")
+}
+
 fn waits(key: &Key, uid: &Name, why: &str) -> (ObjectReference, Note) {
     let about = ObjectReference {
         api_version: Some("v1".to_owned()),
@@ -133,4 +152,20 @@ fn waits(key: &Key, uid: &Name, why: &str) -> (ObjectReference, Note) {
         ..ObjectReference::default()
     };
     (about, Note { warning: true, reason: "FailedScheduling", action: "Plan", message: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_changed_is_said_before_pools_that_the_pods_exclude() {
+        let label = |pool: &str| NoNode::Label { pool: pool.into(), key: "team".into() };
+        let limit = NoNode::Limit { pool: "c".into(), resource: "cpu".into(), used: 3_500, limit: 4_000, least: 2_000 };
+        let text = reasons(&[label("a"), limit, label("b"), NoNode::Taint { pool: "d".into(), key: "gpu".into() }]);
+        let expected = "pool c has reached its limit of cpu: 3500m of 4 are used, and the smallest machine that would do adds 2; \
+            raise spec.limits.cpu of NodePool c to 5500m or more, or free some of it; the label team excludes the pools a, b; \
+            the taint gpu excludes pool d";
+        assert_eq!(text, expected);
+    }
 }
