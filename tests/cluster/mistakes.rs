@@ -1,6 +1,7 @@
 //! Mistakes that people make: each is a condition and an event on the object that has it, with what to do; the object beside it goes on; and what is corrected
 //! heals by itself.
 
+mod loose;
 mod node_pools;
 mod scaled_objects;
 mod unreadable;
@@ -14,10 +15,9 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
-use springtide_api::karpenter::NodePool;
-use springtide_api::keda::ScaledObject;
 use springtide_testbed::{TcpProxy, wait_for, wait_until};
 
+use self::loose::{NodePool, ScaledObject};
 use super::{PROGRAM, rabbit};
 use crate::stage::manifests::{Worker, neighbours, pool};
 use crate::stage::{Queue, Stage};
@@ -60,9 +60,8 @@ enum Right {
 }
 
 /// What a condition of an object says: its status, its reason, its message.
-fn condition<S: serde::Serialize>(status: Option<&S>, kind: &str) -> [String; 3] {
-    let status = serde_json::to_value(status).unwrap_or_default();
-    let all = status.pointer("/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+fn condition(status: Option<&Value>, kind: &str) -> [String; 3] {
+    let all = status.and_then(|status| status.pointer("/conditions")).and_then(Value::as_array).cloned().unwrap_or_default();
     let found = all.iter().find(|one| one.get("type") == Some(&json!(kind)));
     ["status", "reason", "message"].map(|field| found.and_then(|one| one.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned())
 }

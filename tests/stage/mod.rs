@@ -41,7 +41,9 @@ impl Stage {
     /// A plane with our CRDs and rights and a queue broker's URL in a secret.
     pub async fn open(rabbit: &Rabbit, vhost: &str) -> Result<Self> {
         let crds = springtide_api::crds::rendered()?.into_iter().map(|(_, crd)| crd).collect();
-        Self::open_with(rabbit, vhost, crds).await
+        let stage = Self::open_with(rabbit, vhost, crds).await?;
+        stage.plane.apply(&manifests::secret(&stage.amqp)).await?;
+        Ok(stage)
     }
 
     /// The same with the CRDs of KEDA and Karpenter, which lie in `keda/crds` and `karpenter/crds` of a folder.
@@ -56,10 +58,12 @@ impl Stage {
                 }
             }
         }
-        Self::open_with(rabbit, vhost, crds).await
+        let stage = Self::open_with(rabbit, vhost, crds).await?;
+        stage.plane.apply(&manifests::secret(&stage.amqp)).await?;
+        Ok(stage)
     }
 
-    /// A plane with these CRDs.
+    /// A plane with these CRDs, and without the broker's secret.
     pub async fn open_with(rabbit: &Rabbit, vhost: &str, crds: Vec<String>) -> Result<Self> {
         let plane = Plane::start(Options::default()).await?;
         rabbit.create_vhost(vhost).await?;
@@ -68,7 +72,6 @@ impl Stage {
         }
         plane.apply(include_str!("../../config/rbac/springtide.yaml")).await.context("apply the daemon's rights")?;
         let amqp = rabbit.amqp_url_of(vhost);
-        plane.apply(&manifests::secret(&amqp)).await?;
         let client = plane.client().await?;
         let kubeconfig = plane.kubeconfig_for_service_account("springtide", "springtide").await?;
         Ok(Self { plane, client, kubeconfig, amqp })

@@ -12,12 +12,12 @@ pub fn trigger(authentication: &str) -> String {
 }
 
 /// A ScaledObject; `target` is a YAML map.
-pub fn scaled_object(name: &str, target: &str, more: &str, trigger: &str) -> String {
+pub fn scaled_object(name: &str, target: &str, trigger: &str) -> String {
     format!(
         "apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {{name: {name}, namespace: default}}
-spec: {{scaleTargetRef: {target}, {more}pollingInterval: 1, cooldownPeriod: 1, triggers: [{trigger}]}}
+spec: {{scaleTargetRef: {target}, pollingInterval: 1, cooldownPeriod: 1, triggers: [{trigger}]}}
 ---
 "
     )
@@ -25,7 +25,7 @@ spec: {{scaleTargetRef: {target}, {more}pollingInterval: 1, cooldownPeriod: 1, t
 
 /// One that is right, with its Deployment.
 pub fn good(name: &str) -> String {
-    deployment(name, 0, "") + &scaled_object(name, &format!("{{name: {name}}}"), "", &trigger("rabbitmq"))
+    deployment(name, 0, "") + &scaled_object(name, &format!("{{name: {name}}}"), &trigger("rabbitmq"))
 }
 
 /// A TriggerAuthentication for the parameter host.
@@ -105,7 +105,7 @@ fn check(name: &'static str, target: &str, trigger: &str, right: Right, texts: &
     Mistake {
         kind: Kind::ScaledObject,
         name,
-        yaml: deployment(name, 0, "") + &scaled_object(name, &target, "", trigger),
+        yaml: deployment(name, 0, "") + &scaled_object(name, &target, trigger),
         condition: ["Ready", "False", "ScaledObjectCheckFailed"],
         event: "ScaledObjectCheckFailed",
         says: says(texts),
@@ -150,8 +150,7 @@ spec:
         Right::Apply(secret("of-variable", "url", amqp)),
         &["spec.triggers[0].metadata.hostFromEnv", "variable URL", "Secret default/of-variable does not exist", "create it"],
     );
-    let variable =
-        Mistake { yaml: environment.to_owned() + &scaled_object("no-variable", "{name: no-variable}", "", from_env), ..variable };
+    let variable = Mistake { yaml: environment.to_owned() + &scaled_object("no-variable", "{name: no-variable}", from_env), ..variable };
     let absent = check(
         "no-target",
         "{name: absent}",

@@ -44,7 +44,7 @@ async fn apply_when_allowed(stage: &Stage, yaml: &str) -> Result<()> {
 async fn an_object_that_cannot_be_read_says_so_and_is_not_acted_on() -> Result<()> {
     let rabbit = rabbit().await?;
     let stage = Stage::open(&rabbit, "unreadable").await?;
-    loosen(&stage, "scaledobjects.keda.sh", "maxReplicaCount").await?;
+    loosen(&stage, "scaledobjects.keda.sh", "cooldownPeriod").await?;
     loosen(&stage, "triggerauthentications.keda.sh", "secretTargetRef").await?;
     loosen(&stage, "nodepools.karpenter.sh", "template/properties/spec/properties/startupTaints").await?;
     stage.plane.apply(&system_node()).await?;
@@ -57,9 +57,9 @@ async fn an_object_that_cannot_be_read_says_so_and_is_not_acted_on() -> Result<(
 
     // New versions that make no sense, each of an object that was fine.
     let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let many = scaled_object("odd", "{name: odd}", "maxReplicaCount: many, ", &trigger("rabbitmq"));
-    apply_when_allowed(&stage, &many).await.context("a ScaledObject whose maxReplicaCount is a word")?;
-    let says = texts(&["spec.maxReplicaCount", "invalid type: string \"many\"", "correct it"]);
+    let soon = scaled_object("odd", "{name: odd}", &trigger("rabbitmq")).replace("cooldownPeriod: 1", "cooldownPeriod: soon");
+    apply_when_allowed(&stage, &soon).await.context("a ScaledObject whose cooldownPeriod is a word")?;
+    let says = texts(&["spec.cooldownPeriod", "invalid type: string \"soon\"", "correct it"]);
     let failed = ["Ready", "False", "ScaledObjectCheckFailed"];
     println!("odd: {}", until_condition(&stage, Kind::ScaledObject, "odd", failed, &says, SOON).await?);
     until_event(&stage, "ScaledObject", "odd", "ScaledObjectCheckFailed", &says, SOON).await?;
