@@ -63,7 +63,7 @@ pub struct Resolver {
     tx: mpsc::Sender<Resolved>,
     permits: Arc<Semaphore>,
     running: BTreeSet<Key>,
-    failing: BTreeMap<Key, (u32, Instant)>,
+    failing: Failing,
 }
 
 impl Resolver {
@@ -76,7 +76,7 @@ impl Resolver {
             tx,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             running: BTreeSet::new(),
-            failing: BTreeMap::new(),
+            failing: Failing::default(),
         }
     }
 
@@ -120,23 +120,32 @@ impl Resolver {
 
     /// Of those that fail now, the ones whose time it is to be resolved anew.
     pub fn due<'a>(&mut self, failing: impl Iterator<Item = &'a Key>) -> Vec<Key> {
-        let now = Instant::now();
-        let before = std::mem::take(&mut self.failing);
-        self.failing = failing.map(|key| (key.clone(), before.get(key).copied().unwrap_or((0, now + FIRST_RETRY)))).collect();
-        let share = SHARE * u32::try_from(self.failing.len()).unwrap_or(u32::MAX);
-        let mut due = Vec::new();
-        for (key, (tries, next)) in self.failing.iter_mut().filter(|(_, (_, next))| *next <= now) {
-            *tries += 1;
-            *next = now + LONGEST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow((*tries).min(10))).max(share);
-            due.push(key.clone());
-        }
-        due
+        self.failing.due(Instant::now(), failing)
     }
 
     /// When the next of those that fail is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.failing.values().map(|(_, next)| *next).min()
+        self.failing.0.values().map(|(_, next)| *next).min()
+    }
+}
+
+/// ScaledObjects that fail: how often each was resolved anew since, and when it is again.
+#[derive(Default)]
+struct Failing(BTreeMap<Key, (u32, Instant)>);
+
+impl Failing {
+    fn due<'a>(&mut self, now: Instant, failing: impl Iterator<Item = &'a Key>) -> Vec<Key> {
+        let before = std::mem::take(&mut self.0);
+        self.0 = failing.map(|key| (key.clone(), before.get(key).copied().unwrap_or((0, now + FIRST_RETRY)))).collect();
+        let share = SHARE.saturating_mul(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        let mut due = Vec::new();
+        for (key, (tries, next)) in self.0.iter_mut().filter(|(_, (_, next))| *next <= now) {
+            *tries += 1;
+            *next = now + LONGEST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow((*tries).min(10))).max(share);
+            due.push(key.clone());
+        }
+        due
     }
 }
 
@@ -295,4 +304,40 @@ pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many seconds each of so many that fail is asked for, within a minute.
+    fn asked(count: u32) -> Vec<Vec<u64>> {
+        let keys: Vec<Key> = (0..count).map(|i| Key::new("default", format!("{i:04}"))).collect();
+        let (mut failing, begun) = (Failing::default(), Instant::now());
+        let mut asked = vec![Vec::new(); keys.len()];
+        for second in 0..60 {
+            for key in failing.due(begun + Duration::from_secs(second), keys.iter()) {
+                asked[keys.binary_search(&key).expect("one of them")].push(second);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn few_that_fail_are_asked_for_within_seconds_and_many_do_not_flood_the_api_server() {
+        assert_eq!(asked(1)[0], [1, 3, 7, 12, 17, 22, 27, 32, 37, 42, 47, 52, 57]);
+        let many = asked(1_000);
+        assert!(many.iter().map(Vec::len).sum::<usize>() <= 20 * 60 + 1_000, "{:?}", many[0]);
+    }
+
+    #[test]
+    fn one_that_no_longer_fails_begins_anew_when_it_does_again() {
+        let (mut failing, now, key) = (Failing::default(), Instant::now(), Key::new("default", "a"));
+        let second = Duration::from_secs(1);
+        assert!(failing.due(now, [&key].into_iter()).is_empty());
+        assert_eq!(failing.due(now + second, [&key].into_iter()), [key.clone()]);
+        assert!(failing.due(now + second * 2, std::iter::empty()).is_empty() && failing.0.is_empty());
+        assert!(failing.due(now + second * 3, [&key].into_iter()).is_empty());
+        assert_eq!(failing.due(now + second * 4, [&key].into_iter()), [key]);
+    }
 }

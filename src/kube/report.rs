@@ -116,10 +116,10 @@ enum Next {
 }
 
 impl Queue {
-    fn take(&mut self, report: Report) {
+    fn take(&mut self, now: Instant, report: Report) {
         match report {
-            Report::Status { kind, key, patch } => self.lay((kind, key, Part::Status), patch, 0, Instant::now()),
-            Report::Object { kind, key, patch } => self.lay((kind, key, Part::Object), patch, 0, Instant::now()),
+            Report::Status { kind, key, patch } => self.lay((kind, key, Part::Status), patch, 0, now),
+            Report::Object { kind, key, patch } => self.lay((kind, key, Part::Object), patch, 0, now),
             Report::Event { about, note } => {
                 if self.notes.len() >= MOST_EVENTS {
                     self.notes.pop_front();
@@ -141,13 +141,13 @@ impl Queue {
     }
 
     /// A patch that could not be written waits, longer each time. What has come in the meantime is newer, and wins.
-    fn failed(&mut self, place: Place, patch: Value, failures: u32) {
+    fn failed(&mut self, now: Instant, place: Place, patch: Value, failures: u32) {
         let pause = LONGEST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(failures.min(10)));
         let newer = self.patches.remove(&place);
         self.order.retain(|one| *one != place);
-        self.lay(place.clone(), patch, failures + 1, Instant::now() + pause);
+        self.lay(place.clone(), patch, failures + 1, now + pause);
         if let Some(newer) = newer {
-            self.lay(place, newer.patch, 0, Instant::now());
+            self.lay(place, newer.patch, 0, now);
         }
     }
 
@@ -180,7 +180,7 @@ impl Lane {
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             while let Ok(report) = rx.try_recv() {
-                self.queue.take(report);
+                self.queue.take(Instant::now(), report);
             }
             let leads = self.leadership.borrow().is_some_and(|until| until > Instant::now());
             if !leads {
@@ -210,7 +210,7 @@ impl Lane {
                 None => rx.recv().await,
             };
             let Some(report) = report else { return };
-            self.queue.take(report);
+            self.queue.take(Instant::now(), report);
         }
     }
 
@@ -236,7 +236,7 @@ impl Lane {
             Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         tracing::warn!(?kind, object = %key, error, failures, "a report could not be written and is tried again");
-        self.queue.failed(place, patch, failures);
+        self.queue.failed(Instant::now(), place, patch, failures);
     }
 
     async fn publish(&self, about: &ObjectReference, note: Note) {
@@ -293,9 +293,13 @@ mod tests {
         Report::Event { about: Box::default(), note }
     }
 
+    fn place(name: &str) -> Place {
+        (Custom::ScaledObject, Key::new("default", name), Part::Status)
+    }
+
     /// What is written next, as a text.
-    fn next(queue: &mut Queue) -> String {
-        match queue.next(Instant::now()) {
+    fn next(queue: &mut Queue, now: Instant) -> String {
+        match queue.next(now) {
             Next::Patch((_, key, _), patch, failures) => format!("{} {} {failures}", key.name, patch["status"]["value"]),
             Next::Note(_, note) => note.message,
             Next::Wait(_) => "wait".to_owned(),
@@ -303,34 +307,34 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_failed_report_is_kept_until_it_is_written_and_the_newest_wins() {
-        let mut queue = Queue::default();
-        queue.take(status("a", 1));
+    #[test]
+    fn a_failed_report_is_kept_until_it_is_written_and_the_newest_wins() {
+        let (mut queue, mut now) = (Queue::default(), Instant::now());
+        queue.take(now, status("a", 1));
         for failures in 0..20 {
-            assert_eq!(next(&mut queue), format!("a 1 {failures}"));
-            queue.failed((Custom::ScaledObject, Key::new("default", "a"), Part::Status), json!({ "status": { "value": 1 } }), failures);
-            assert_eq!(next(&mut queue), "wait");
-            tokio::time::advance(LONGEST_RETRY).await;
+            assert_eq!(next(&mut queue, now), format!("a 1 {failures}"));
+            queue.failed(now, place("a"), json!({ "status": { "value": 1 } }), failures);
+            assert_eq!(next(&mut queue, now), "wait");
+            now += LONGEST_RETRY;
         }
-        queue.take(status("a", 2));
-        assert_eq!(next(&mut queue), "a 2 20");
+        queue.take(now, status("a", 2));
+        assert_eq!(next(&mut queue, now), "a 2 20");
         // A newer one that came while the older was on its way.
-        queue.take(status("a", 3));
-        queue.failed((Custom::ScaledObject, Key::new("default", "a"), Part::Status), json!({ "status": { "value": 2 } }), 0);
-        tokio::time::advance(LONGEST_RETRY).await;
-        assert_eq!(next(&mut queue), "a 3 1");
-        assert_eq!(next(&mut queue), "nothing");
+        queue.take(now, status("a", 3));
+        queue.failed(now, place("a"), json!({ "status": { "value": 2 } }), 0);
+        now += LONGEST_RETRY;
+        assert_eq!(next(&mut queue, now), "a 3 1");
+        assert_eq!(next(&mut queue, now), "nothing");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_one_that_fails_and_events_take_turns_and_are_bounded() {
-        let mut queue = Queue::default();
-        queue.failed((Custom::ScaledObject, Key::new("default", "a"), Part::Status), json!({ "status": { "value": 1 } }), 9);
-        queue.take(status("c", 1));
-        queue.take(status("b", 1));
-        (0..MOST_EVENTS + 5).for_each(|i| queue.take(event(format!("event {i}"))));
-        let order: Vec<String> = (0..5).map(|_| next(&mut queue)).collect();
+    #[test]
+    fn nobody_waits_for_one_that_fails_and_events_take_turns_and_are_bounded() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.failed(now, place("a"), json!({ "status": { "value": 1 } }), 9);
+        queue.take(now, status("c", 1));
+        queue.take(now, status("b", 1));
+        (0..MOST_EVENTS + 5).for_each(|i| queue.take(now, event(format!("event {i}"))));
+        let order: Vec<String> = (0..5).map(|_| next(&mut queue, now)).collect();
         assert_eq!(order, ["event 5", "c 1 0", "event 6", "b 1 0", "event 7"]);
     }
 

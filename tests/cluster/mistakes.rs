@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams};
 use kube::runtime::watcher;
@@ -177,12 +178,16 @@ async fn all_healed(stage: &Stage, all: &[Mistake], broker: &TcpProxy) -> Result
     Ok(wrong)
 }
 
-/// The queue that is served beside the mistakes: its messages are done, and nobody is stopped at work.
+/// The queue that is served beside the mistakes: its messages are done, nobody is stopped at work, and then its workers go.
 async fn goes_on(stage: &Stage, good: &Queue, done: u64) -> Result<()> {
     stage.publish(&good.name, 20).await?;
     let report = tokio::time::timeout(MINUTE, good.fleet.done(done)).await.context("the messages of the good queue are not done")?;
     ensure!(report.busy_stopped == 0, "{} busy workers were stopped", report.busy_stopped);
-    until_condition(stage, Kind::ScaledObject, &good.name, ["Ready", "True", "ScaledObjectReady"], &[], SOON).await.map(drop)
+    until_condition(stage, Kind::ScaledObject, &good.name, ["Ready", "True", "ScaledObjectReady"], &[], SOON).await?;
+    // Messages that came while they go would be taken by workers that are on their way out.
+    let of_queue = watcher::Config::default().labels(&format!("app={}", good.name));
+    let pods = Api::<Pod>::namespaced(stage.client.clone(), "default");
+    wait_until(pods, of_queue, "to be gone", MINUTE, |pods| pods.is_empty()).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
