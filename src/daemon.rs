@@ -273,7 +273,8 @@ impl Daemon {
             if let Some(known) = self.state.cluster.workloads.get_mut(workload) {
                 known.writing = None;
             }
-            for scaled in self.state.scaled.values_mut().filter(|scaled| scaled.target == *workload) {
+            // Of two that name one target, only the one that may scale it has done so.
+            for scaled in self.state.scaled.values_mut().filter(|scaled| scaled.target == *workload && scaled.may_scale()) {
                 scaled.dirty = true;
                 let landed = |fact: &Fact| matches!(fact, Fact::Scaled { replicas, .. } if replicas == to);
                 if done.result.as_ref().is_ok_and(|facts| facts.iter().any(landed)) {

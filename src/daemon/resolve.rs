@@ -219,7 +219,11 @@ async fn parameters(
     let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
     let found = reader.parameters(&format!("spec.triggers[{i}].authenticationRef: {kind} {name}"), from, &secrets, &maps, problems).await;
     let unserved = scaled::unserved_sources(spec).into_iter();
-    problems.extend(unserved.map(|source| format!("{kind} {name}: {source} is not read yet; use secretTargetRef or configMapTargetRef")));
+    problems.extend(unserved.map(|source| {
+        format!(
+            "spec.triggers[{i}].authenticationRef: {kind} {name}: spec.{source} is not read yet; use secretTargetRef or configMapTargetRef"
+        )
+    }));
     found
 }
 
@@ -230,10 +234,10 @@ async fn not_scaled(reader: &mut Reader, object: &ScaledObject, problems: &mut V
     let Some(found) = reader.kind(version, kind, problems).await else { return };
     let at = "spec.scaleTargetRef";
     problems.push(match found {
-        discovery::Kind::NoVersion => {
+        discovery::Kind::NotServed => {
             format!("{at}.apiVersion: the API server does not serve {version}; correct it, or install what serves it")
         }
-        discovery::Kind::NoKind => format!("{at}.kind: {version} has no kind {kind}; correct the kind or the apiVersion"),
+        discovery::Kind::Unknown => format!("{at}.kind: {version} has no kind {kind}; correct the kind or the apiVersion"),
         discovery::Kind::WithoutScale if kind == "Job" => format!(
             "{at}.kind: a Job has no /scale subresource, so there are no replicas to set; use a ScaledJob, or name a {served}"
         ),
@@ -335,7 +339,7 @@ mod tests {
         let (mut failing, now, key) = (Failing::default(), Instant::now(), Key::new("default", "a"));
         let second = Duration::from_secs(1);
         assert!(failing.due(now, [&key].into_iter()).is_empty());
-        assert_eq!(failing.due(now + second, [&key].into_iter()), [key.clone()]);
+        assert_eq!(failing.due(now + second, [&key].into_iter()).len(), 1);
         assert!(failing.due(now + second * 2, std::iter::empty()).is_empty() && failing.0.is_empty());
         assert!(failing.due(now + second * 3, [&key].into_iter()).is_empty());
         assert_eq!(failing.due(now + second * 4, [&key].into_iter()), [key]);

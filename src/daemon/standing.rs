@@ -1,11 +1,12 @@
 //! What keeps a NodePool from being used: by its own text, by its NodeClass, or by what the cloud sells; and how its conditions and events say so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use springtide_api::conditions::karpenter;
 use springtide_api::karpenter::NodePool;
-use springtide_api::typed;
-use springtide_core::name::Name;
+use springtide_api::{labels, typed};
+use springtide_core::name::{Key, Name};
 use springtide_core::nodes::offer::{ClassRef, InstanceType, Offers};
 use springtide_core::nodes::pool::Pool;
 use springtide_core::nodes::requirement::{Requirement, Requirements};
@@ -13,6 +14,12 @@ use springtide_core::nodes::resources::amount;
 use springtide_core::nodes::{CAPACITY_TYPE, ZONE};
 use springtide_core::plan::Plan;
 use springtide_core::reason::NoNode;
+
+use super::state::State;
+use crate::kube::watch::Custom;
+
+/// The kind of NodeClass that is served.
+const KIND: &str = "KWOKNodeClass";
 
 /// A reason, as Karpenter's conditions and events name it, and a sentence.
 pub type Because = (&'static str, String);
@@ -58,6 +65,11 @@ impl Standing {
     pub fn no_class(&mut self, class: &ClassRef, unread: Option<&str>) {
         let at = "spec.template.spec.nodeClassRef";
         self.class = Some(match unread {
+            None if class.kind != KIND => {
+                let remedy = format!("create the NodePool anew with {KIND}, as the kind of one that exists cannot be changed");
+                let what = format!("{at}.kind: {} has no kind {} that is served; {remedy}", class.group, class.kind);
+                ("NodeClassNotFound", what)
+            }
             Some(why) => ("NodeClassNotReady", format!("{at}: NodeClass {class} cannot be read: {why}")),
             None => ("NodeClassNotFound", format!("{at}: NodeClass {class} does not exist; create it or correct the reference")),
         });
@@ -136,6 +148,61 @@ impl Standing {
     }
 }
 
+/// A pool whose claims were refused is tried again after this.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
+impl State {
+    /// Pools depend on their NodeClass and on what it sells: any of them may come first.
+    pub fn refresh_pools(&mut self) {
+        for (name, object) in &self.pools {
+            let class = typed::pool::class(&object.spec.template.spec.node_class_ref);
+            if class.group != labels::KWOK_GROUP {
+                self.cluster.pools.remove(name);
+                self.standings.remove(name);
+                if self.foreign.insert(name.clone()) {
+                    tracing::info!(pool = %name, %class, "no cloud here serves its NodeClass: the pool is left alone");
+                }
+                continue;
+            }
+            self.foreign.remove(name);
+            let unread = |kind: Custom, name: &Name| {
+                self.unreadable.get(&(kind, Key::new("", name.clone()))).map(|unreadable| unreadable.why.as_str())
+            };
+            let is_shadow =
+                object.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow");
+            if is_shadow {
+                self.shadow_pools.insert(name.clone());
+            } else {
+                self.shadow_pools.remove(name);
+            }
+            let (mut pool, mut standing) = match (unread(Custom::NodePool, name), typed::pool::pool(object)) {
+                (None, Ok(pool)) => (pool, Standing::of(object)),
+                (None, Err(unclear)) => {
+                    let why = unclear.to_string();
+                    (typed::pool::unusable_pool(object, why.clone()), Standing::of(object).or_invalid(why))
+                }
+                (Some(why), _) => {
+                    let why = format!("it cannot be read: {why}");
+                    (typed::pool::unusable_pool(object, why.clone()), Standing::invalid(why))
+                }
+            };
+            if !self.cluster.classes.contains(&pool.class) {
+                standing.no_class(&pool.class, unread(Custom::KwokNodeClass, &pool.class.name));
+            }
+            if is_shadow {
+                standing.shadow();
+            }
+            if let Some((error, _)) = self.refused_pools.get(name).filter(|(_, since)| since.elapsed() < REFUSED_FOR) {
+                standing.refused(error);
+            }
+            standing.compare_with_offers(&pool, &self.offers);
+            pool.unusable = standing.unusable().or(pool.unusable);
+            self.standings.insert(name.clone(), standing);
+            self.cluster.pools.insert(name.clone(), pool);
+        }
+    }
+}
+
 /// The label for which this type is nothing for the pool; none where the pool may buy it.
 fn excluded_by<'a>(pool: &'a Pool, kind: &'a InstanceType) -> Option<&'a Name> {
     if let Some(label) = pool.wishes.conflict_with(&kind.labels) {
@@ -176,4 +243,63 @@ pub fn limits_reached(plan: &Plan) -> BTreeMap<&Name, (BTreeSet<&Name>, String)>
         ));
     }
     reached
+}
+
+#[cfg(test)]
+mod tests {
+    use springtide_core::plan::Unplaced;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_told_by_pool_with_what_to_raise_them_to() {
+        let mut shapes = springtide_core::nodes::shape::Shapes::default();
+        let shape = shapes.intern(springtide_core::nodes::shape::Shape::default());
+        let limit = |pool: &str, resource: &str, used, limit, least| NoNode::Limit {
+            pool: pool.into(),
+            resource: resource.into(),
+            used,
+            limit,
+            least,
+        };
+        let reasons = vec![limit("a", "cpu", 3_500, 4_000, 4_000), limit("a", "cpu", 3_500, 4_000, 2_000), limit("b", "nodes", 1, 1, 1)];
+        let plan = Plan { unplaced: vec![Unplaced { shape, count: 1, reasons }], ..Plan::default() };
+        let told: Vec<(String, String)> = limits_reached(&plan).into_iter().map(|(pool, (_, text))| (pool.to_string(), text)).collect();
+        let expected = [
+            (
+                "a",
+                "spec.limits.cpu: 3500m of 4 are used, and the smallest machine that pods wait for would add 2; raise it to 5500m or more, or free some of it",
+            ),
+            (
+                "b",
+                "spec.limits.nodes: 1 of 1 are used, and the smallest machine that pods wait for would add 1; raise it to 2 or more, or free some of it",
+            ),
+        ];
+        assert_eq!(told, expected.map(|(pool, text)| (pool.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn what_keeps_a_pool_from_being_used_is_told_by_the_condition_that_it_belongs_to() {
+        let class = |kind: &str| ClassRef { group: "karpenter.kwok.sh".into(), kind: kind.into(), name: "default".into() };
+        let mut missing = Standing::default();
+        missing.no_class(&class(KIND), None);
+        let (reason, text) = missing.readiness().expect("not ready");
+        assert_eq!(reason, "UnhealthyDependents");
+        assert!(
+            text.starts_with("NodeClassReady=False: spec.template.spec.nodeClassRef: NodeClass KWOKNodeClass/default does not exist"),
+            "{text}"
+        );
+        assert_eq!(missing.node_class().map(|(reason, _)| reason), Some("NodeClassNotFound"));
+        assert!(missing.validation().is_none());
+        let mut misspelt = Standing::default();
+        misspelt.no_class(&class("KwokNodeClass"), None);
+        assert!(
+            misspelt
+                .unusable()
+                .is_some_and(|text| text.contains("no kind KwokNodeClass that is served; create the NodePool anew with KWOKNodeClass"))
+        );
+        let mut wished = Standing::default();
+        wished.shadow();
+        assert_eq!((wished.events().count(), wished.unusable().is_some()), (0, true));
+    }
 }

@@ -1,7 +1,6 @@
 //! All that the daemon knows: the index of the cluster, the ScaledObjects, and what is remembered from turn to turn. Fed by sightings and facts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
-use springtide_api::{labels, typed};
+use springtide_api::typed;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::decide::Memory as NodeMemory;
@@ -60,7 +59,8 @@ pub struct State {
     pub shadow_pools: BTreeSet<Name>,
     watches: usize,
     listed: BTreeSet<String>,
-    foreign: BTreeSet<Name>,
+    /// NodePools whose NodeClass is of a cloud that is not served here.
+    pub foreign: BTreeSet<Name>,
     confirmed: BTreeMap<Name, Instant>,
 }
 
@@ -426,54 +426,6 @@ impl State {
         self.refresh_pools();
     }
 
-    /// Pools depend on their NodeClass and on what it sells: any of them may come first.
-    pub fn refresh_pools(&mut self) {
-        for (name, object) in &self.pools {
-            let class = typed::pool::class(&object.spec.template.spec.node_class_ref);
-            if !is_served(&class) {
-                self.cluster.pools.remove(name);
-                self.standings.remove(name);
-                if self.foreign.insert(name.clone()) {
-                    tracing::info!(pool = %name, %class, "no cloud here serves its NodeClass: the pool is left alone");
-                }
-                continue;
-            }
-            self.foreign.remove(name);
-            let unread = |kind: Custom, name: &Name| self.unreadable.get(&(kind, plain(name))).map(|unreadable| unreadable.why.as_str());
-            let is_shadow =
-                object.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow");
-            if is_shadow {
-                self.shadow_pools.insert(name.clone());
-            } else {
-                self.shadow_pools.remove(name);
-            }
-            let (mut pool, mut standing) = match (unread(Custom::NodePool, name), typed::pool::pool(object)) {
-                (None, Ok(pool)) => (pool, Standing::of(object)),
-                (None, Err(unclear)) => {
-                    let why = unclear.to_string();
-                    (typed::pool::unusable_pool(object, why.clone()), Standing::of(object).or_invalid(why))
-                }
-                (Some(why), _) => {
-                    let why = format!("it cannot be read: {why}");
-                    (typed::pool::unusable_pool(object, why.clone()), Standing::invalid(why))
-                }
-            };
-            if !self.cluster.classes.contains(&pool.class) {
-                standing.no_class(&pool.class, unread(Custom::KwokNodeClass, &pool.class.name));
-            }
-            if is_shadow {
-                standing.shadow();
-            }
-            if let Some((error, _)) = self.refused_pools.get(name).filter(|(_, since)| since.elapsed() < REFUSED_FOR) {
-                standing.refused(error);
-            }
-            standing.compare_with_offers(&pool, &self.offers);
-            pool.unusable = standing.unusable().or(pool.unusable);
-            self.standings.insert(name.clone(), standing);
-            self.cluster.pools.insert(name.clone(), pool);
-        }
-    }
-
     /// Takes in what an action of ours made known.
     pub fn learn(&mut self, now: Timestamp, fact: Fact) {
         match fact {
@@ -549,8 +501,6 @@ impl State {
     }
 }
 
-/// A pool whose claims were refused is tried again after this.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// An offering that was refused is not asked for again for so long; Karpenter's time.
 const STOCK_OUT: springtide_core::Span = springtide_core::Span::from_mins(3);
 

@@ -39,8 +39,11 @@ impl FromObject {
 /// Objects that were read, shared by all who ask within one refresh: each is read once.
 pub struct Objects {
     client: Client,
-    known: Mutex<BTreeMap<(&'static str, Key), Arc<OnceCell<Content>>>>,
+    known: Mutex<BTreeMap<ObjectKey, Arc<OnceCell<Content>>>>,
 }
+
+/// Kind and name.
+type ObjectKey = (&'static str, Key);
 
 /// What is in a Secret or ConfigMap, by key; none where it is no text. Or why it is not known.
 type Content = Result<Arc<BTreeMap<String, Option<String>>>, Unread>;

@@ -6,9 +6,9 @@ use kube::Client;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The API version is not served.
-    NoVersion,
+    NotServed,
     /// The API version is served and has no such kind.
-    NoKind,
+    Unknown,
     /// Its objects have no `/scale` subresource.
     WithoutScale,
     /// Its objects have one.
@@ -25,14 +25,14 @@ pub async fn ask(client: &Client, api_version: &str, kind: &str) -> Result<Kind,
     let listed = match api_version.split_once('/') {
         Some((group, version)) if is_version(group) && is_version(version) => client.list_api_group_resources(api_version).await,
         None if is_version(api_version) => client.list_core_api_resources(api_version).await,
-        _ => return Ok(Kind::NoVersion),
+        _ => return Ok(Kind::NotServed),
     };
     let resources = match listed {
         Ok(list) => list.resources,
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Kind::NoVersion),
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Kind::NotServed),
         Err(error) => return Err(error),
     };
-    let Some(found) = resources.iter().find(|one| one.kind == kind && !one.name.contains('/')) else { return Ok(Kind::NoKind) };
+    let Some(found) = resources.iter().find(|one| one.kind == kind && !one.name.contains('/')) else { return Ok(Kind::Unknown) };
     let scale = format!("{}/scale", found.name);
     Ok(if resources.iter().any(|one| one.name == scale) { Kind::WithScale } else { Kind::WithoutScale })
 }
