@@ -127,7 +127,9 @@ impl fmt::Display for NoNode {
             Self::PoolUnusable { pool, why } => write!(f, "pool {pool} cannot be used: {why}"),
             Self::Taint { pool, key } => write!(f, "pool {pool} is excluded by its taint {key}"),
             Self::Label { pool, key } => write!(f, "pool {pool} is excluded by the label {key}"),
-            Self::NothingFits { pool, types: 0 } => write!(f, "no instance type meets the requirements of pool {pool}; widen them"),
+            Self::NothingFits { pool, types: 0 } => {
+                write!(f, "no instance type is known that pool {pool} may buy: its cloud has not said yet what it sells, or sells none")
+            }
             Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
             Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
             Self::Limit { pool, resource, used, limit, least } => {

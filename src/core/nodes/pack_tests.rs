@@ -237,5 +237,8 @@ fn out_of_stock_is_told_with_the_time_at_which_it_ends() {
         ["1 types of pool default fit, all out of stock until 1970-01-01T00:03:00Z"]
     );
     scene.offers = Offers([(class(), Arc::new(Vec::new()))].into());
-    assert_eq!(reasons(&scene.decide()), ["none of the 0 types of pool default has room for it"]);
+    assert_eq!(
+        reasons(&scene.decide()),
+        ["no instance type is known that pool default may buy: its cloud has not said yet what it sells, or sells none"]
+    );
 }
