@@ -350,14 +350,7 @@ impl Daemon {
             return begun + SLOW;
         }
         let now = Timestamp::now();
-        if !self.resumed && self.layers.may_write(Layer::Nodes) {
-            self.resumed = true;
-            self.resume_clouds();
-        }
-        if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) && self.layers.may_write(Layer::Nodes) {
-            self.counted = Some(begun);
-            inventory::take(&self.clouds, &self.inventories_tx);
-        }
+        self.look_after_machines(begun);
         // Replicas come before nodes, so that intent is planned for in the same turn; reports come last, of what was decided.
         let scales = self.decide_replicas(now);
         let plan = self.decide_nodes(now);
@@ -373,6 +366,7 @@ impl Daemon {
         }
         self.led = leads;
         metrics::gauge!(names::LEADER).set(if leads { 1.0 } else { 0.0 });
+        drop(self.reports.send(Report::Forget));
         if leads {
             tracing::info!("this process leads");
             self.counted = None;
@@ -391,6 +385,20 @@ impl Daemon {
         } else {
             tracing::info!("this process stands by");
             self.poller.pause_all();
+        }
+    }
+
+    /// Once in each leadership what was begun at the clouds is gone on with, and now and then machines are compared with claims.
+    fn look_after_machines(&mut self, begun: Instant) {
+        if !self.layers.may_write(Layer::Nodes) {
+            return;
+        }
+        if !std::mem::replace(&mut self.resumed, true) {
+            self.resume_clouds();
+        }
+        if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) {
+            self.counted = Some(begun);
+            inventory::take(&self.clouds, &self.inventories_tx);
         }
     }
 

@@ -528,3 +528,31 @@ fn target_of(hpa: &HorizontalPodAutoscaler) -> WorkloadKey {
     let namespace = hpa.namespace().unwrap_or_default();
     WorkloadKey { kind: reference.map_or("", |r| &r.kind).into(), key: Key::new(namespace, reference.map_or("", |r| r.name.as_str())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_older_than_our_own_write_forgets_nothing_of_it() {
+        let class = json!({ "group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default" });
+        let object = json!({
+            "apiVersion": "karpenter.sh/v1",
+            "kind": "NodeClaim",
+            "metadata": { "name": "new", "uid": "u", "resourceVersion": "7", "labels": { "karpenter.sh/nodepool": "default" } },
+            "spec": { "requirements": [], "nodeClassRef": class },
+        });
+        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        let (mut state, now, begun) = (State::default(), Timestamp::UNIX_EPOCH, Instant::now());
+        state.learn(now, Fact::Seen(Seen::Custom(Custom::NodeClaim, Change::Applied(Box::new(object)))));
+        let list = |since| Seen::Custom(Custom::NodeClaim, Change::Listed { keys: BTreeSet::new(), since });
+        state.see(now, list(begun));
+        assert!(state.cluster.claims.contains_key("new"), "the list was begun before the answer came");
+        state.see(now, list(Instant::now() + Duration::from_secs(1)));
+        assert!(state.cluster.claims.is_empty(), "the list was begun after it");
+    }
+}

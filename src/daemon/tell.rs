@@ -28,7 +28,7 @@ pub(super) struct Told {
 
 /// Pods of one shape that wait: why, and which of them were told.
 struct LeftOver {
-    why: String,
+    what: String,
     pods: BTreeSet<Name>,
 }
 
@@ -104,8 +104,9 @@ impl Told {
         let mut events = Vec::new();
         for unplaced in &plan.unplaced {
             let why = reasons(&unplaced.reasons);
+            let what = unplaced.reasons.iter().map(news).collect::<Vec<_>>().join("; ");
             let waiting = cluster.waiting().get(&unplaced.shape);
-            let known = before.remove(&unplaced.shape).filter(|known| known.why == why);
+            let known = before.remove(&unplaced.shape).filter(|known| known.what == what);
             if known.is_none() {
                 let first = waiting.and_then(|pods| pods.first()).map_or_else(|| "pods that are wanted".to_owned(), ToString::to_string);
                 tracing::info!(pods = unplaced.count, first, reason = why, "no node for pods");
@@ -118,7 +119,7 @@ impl Told {
                     events.push(waits(key, uid, &why));
                 }
             }
-            self.left_over.insert(unplaced.shape, LeftOver { why, pods: told });
+            self.left_over.insert(unplaced.shape, LeftOver { what, pods: told });
         }
         events
     }
@@ -140,6 +141,15 @@ fn reasons(all: &[NoNode]) -> String {
         many => format!("{what} the pools {}", many.join(", ")),
     }));
     texts.join("; ")
+}
+
+/// What of a reason is news when it changes: how much of a limit is used, or until when something is out of stock, is not.
+fn news(reason: &NoNode) -> String {
+    match reason {
+        NoNode::Limit { pool, resource, limit, .. } => format!("{pool} {resource} {limit}"),
+        NoNode::OutOfStock { pool, .. } => format!("{pool} out of stock"),
+        other => other.to_string(),
+    }
 }
 
 fn waits(key: &Key, uid: &Name, why: &str) -> (ObjectReference, Note) {

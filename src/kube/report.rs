@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 /// No retry waits longer.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// So many patches go before an event that waits.
+const PATCHES_AN_EVENT: u32 = 4;
 /// Of events no more wait than this: the oldest are dropped. What they say stands in conditions too, but for what happened once.
 const MOST_EVENTS: usize = 1_000;
 
@@ -57,6 +59,8 @@ pub enum Report {
         /// What happened.
         note: Note,
     },
+    /// Nothing of what waits: whoever reports begins anew.
+    Forget,
 }
 
 /// What happened to an object, as `kubectl describe` shows it.
@@ -97,8 +101,8 @@ struct Queue {
     patches: BTreeMap<Place, Patched>,
     order: VecDeque<Place>,
     notes: VecDeque<(ObjectReference, Note)>,
-    /// Events and patches take turns.
-    note_was_last: bool,
+    /// How many patches were taken since the last event.
+    patches_since: u32,
 }
 
 struct Patched {
@@ -126,6 +130,7 @@ impl Queue {
                 }
                 self.notes.push_back((*about, note));
             }
+            Report::Forget => *self = Self::default(),
         }
     }
 
@@ -153,14 +158,17 @@ impl Queue {
 
     fn next(&mut self, now: Instant) -> Next {
         let due = self.order.iter().position(|place| self.patches.get(place).is_some_and(|patched| patched.not_before <= now));
-        let note = !self.notes.is_empty() && (due.is_none() || !self.note_was_last);
-        self.note_was_last = note;
-        if note && let Some((about, note)) = self.notes.pop_front() {
+        // What is so now is of more use than what has happened; but that is told too.
+        if (due.is_none() || self.patches_since >= PATCHES_AN_EVENT)
+            && let Some((about, note)) = self.notes.pop_front()
+        {
+            self.patches_since = 0;
             return Next::Note(about, note);
         }
         if let Some(place) = due.and_then(|at| self.order.remove(at))
             && let Some(patched) = self.patches.remove(&place)
         {
+            self.patches_since = self.patches_since.saturating_add(1);
             return Next::Patch(place, patched.patch, patched.failures);
         }
         self.patches.values().map(|patched| patched.not_before).min().map_or(Next::Nothing, Next::Wait)
@@ -182,9 +190,18 @@ impl Lane {
             while let Ok(report) = rx.try_recv() {
                 self.queue.take(Instant::now(), report);
             }
-            let leads = self.leadership.borrow().is_some_and(|until| until > Instant::now());
-            if !leads {
-                self.queue = Queue::default();
+            if self.leadership.borrow_and_update().is_none_or(|until| until <= Instant::now()) {
+                // What waits is kept: whether the leadership was lost, or only renewed late, is for the daemon to say.
+                tokio::select! {
+                    report = rx.recv() => match report {
+                        Some(report) => self.queue.take(Instant::now(), report),
+                        None => return,
+                    },
+                    changed = self.leadership.changed() => if changed.is_err() {
+                        return;
+                    },
+                }
+                continue;
             }
             let wait = match self.queue.next(Instant::now()) {
                 Next::Patch(place, patch, failures) => {
@@ -328,14 +345,17 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_one_that_fails_and_events_take_turns_and_are_bounded() {
+    fn nobody_waits_for_one_that_fails_and_events_come_too_and_are_bounded() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.failed(now, place("a"), json!({ "status": { "value": 1 } }), 9);
         queue.take(now, status("c", 1));
-        queue.take(now, status("b", 1));
+        queue.take(now, event("past".to_owned()));
+        queue.take(now, Report::Forget);
+        assert_eq!(next(&mut queue, now), "nothing");
+        queue.failed(now, place("a"), json!({ "status": { "value": 1 } }), 9);
+        ["f", "e", "d", "c", "b"].into_iter().for_each(|name| queue.take(now, status(name, 1)));
         (0..MOST_EVENTS + 5).for_each(|i| queue.take(now, event(format!("event {i}"))));
-        let order: Vec<String> = (0..5).map(|_| next(&mut queue, now)).collect();
-        assert_eq!(order, ["event 5", "c 1 0", "event 6", "b 1 0", "event 7"]);
+        let order: Vec<String> = (0..8).map(|_| next(&mut queue, now)).collect();
+        assert_eq!(order, ["f 1 0", "e 1 0", "d 1 0", "c 1 0", "event 5", "b 1 0", "event 6", "event 7"]);
     }
 
     #[test]
