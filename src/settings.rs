@@ -60,12 +60,21 @@ pub struct Settings {
 }
 
 /// A layer of the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Layer {
     /// ScaledObjects and their targets.
     Workloads,
     /// NodePools, NodeClaims and nodes.
     Nodes,
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Workloads => "workloads",
+            Self::Nodes => "nodes",
+        })
+    }
 }
 
 /// How logs are written.

@@ -1,12 +1,13 @@
 //! NodePools as the planner sees them.
 
+use serde_json::Value;
 use springtide_core::name::Name;
 use springtide_core::nodes::NODE_POOL;
 use springtide_core::nodes::offer::ClassRef;
 use springtide_core::nodes::pool as core;
-use springtide_core::nodes::requirement::{Requirement, Requirements};
+use springtide_core::nodes::requirement::{Labels, Requirement, Requirements};
 
-use super::{Unclear, amounts, key, labels, uid};
+use super::{Unclear, amounts, key, labels, salvaged, uid};
 use crate::hash;
 use crate::karpenter::node_pool::{Budget, ConsolidationPolicy, DisruptionReason};
 use crate::karpenter::{self, BudgetNodes, NodeClassRef, NodePool, validate};
@@ -62,6 +63,7 @@ pub fn pool(object: &NodePool) -> Result<core::Pool, Unclear> {
     })
 }
 
+/// What keeps it from being used by itself.
 fn unusable(object: &NodePool) -> Option<String> {
     if object.metadata.deletion_timestamp.is_some() {
         return Some("it is being deleted".to_owned());
@@ -69,27 +71,72 @@ fn unusable(object: &NodePool) -> Option<String> {
     if object.spec.replicas.is_some() {
         return Some("it has spec.replicas, and pools of a fixed size are not run yet".to_owned());
     }
-    if let Some(key) = contradiction(&object.spec.template.spec.requirements) {
-        return Some(format!(
-            "spec.template.spec.requirements: no value of {key} answers all that is asked of it; correct or remove one of its rows"
-        ));
-    }
-    let problems = validate::node_pool(object);
-    (!problems.is_empty()).then(|| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    invalid(object)
 }
 
-/// The first label of which two rows ask what no value can answer.
-fn contradiction(rows: &[karpenter::Requirement]) -> Option<&str> {
-    let mut all = Requirements::default();
-    for row in rows {
+/// What of a NodePool makes no sense, whatever else there is in the cluster: what its condition ValidationSucceeded says.
+#[must_use]
+pub fn invalid(object: &NodePool) -> Option<String> {
+    let problems = validate::node_pool(object).into_iter().map(|problem| problem.to_string()).chain(contradiction(object));
+    let all: Vec<String> = problems.collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// The first row of the requirements that asks of a label what cannot be had together with what an earlier row or a label of the template says.
+fn contradiction(object: &NodePool) -> Option<String> {
+    let template = &object.spec.template;
+    let mut known: Vec<(String, &str, Requirement, String)> = Vec::new();
+    for (key, value) in &template.metadata.labels {
+        let at = format!("spec.template.metadata.labels[{key}]");
+        known.push((at, key, Requirement::is(value.as_str().into()), format!("`{value}`")));
+    }
+    for (i, row) in template.spec.requirements.iter().enumerate() {
         let wish = super::pod::requirement(&row.operator.to_string(), &row.values).ok()?;
-        let contradicts = |known: &Requirement| !(known.meets(&wish) || known.allows_absence() && wish.allows_absence());
-        if all.0.get(row.key.as_str()).is_some_and(contradicts) {
-            return Some(&row.key);
+        let at = format!("spec.template.spec.requirements[{i}]");
+        let text = if row.values.is_empty() { row.operator.to_string() } else { format!("{} [{}]", row.operator, row.values.join(", ")) };
+        let mut all = wish.clone();
+        for (place, _, earlier, said) in known.iter().filter(|(_, key, _, _)| *key == row.key) {
+            if !(earlier.meets(&all) || earlier.allows_absence() && all.allows_absence()) {
+                return Some(format!(
+                    "{at}: {} {text} contradicts {place}, which says {said}: no machine can be both; correct or remove one of them",
+                    row.key
+                ));
+            }
+            all = all.and(earlier);
         }
-        all.add(Name::from(&row.key), &wish);
+        known.push((at, &row.key, wish, text));
     }
     None
+}
+
+/// What is left of a NodePool that cannot be read: who it is, its NodeClass and its status, where that can be read.
+#[must_use]
+pub fn salvage(object: &Value) -> NodePool {
+    let mut pool = NodePool { metadata: salvaged(object, "/metadata"), status: salvaged(object, "/status"), ..NodePool::default() };
+    pool.spec.template.spec.node_class_ref = salvaged(object, "/spec/template/spec/nodeClassRef");
+    pool
+}
+
+/// A pool that is there and cannot be used. Its nodes stay: by which rules they may go is not known.
+#[must_use]
+pub fn unusable_pool(object: &NodePool, why: String) -> core::Pool {
+    core::Pool {
+        name: key(&object.metadata).name,
+        uid: uid(&object.metadata),
+        unusable: Some(why),
+        weight: 0,
+        wishes: Requirements::default(),
+        labels: Labels::default(),
+        annotations: Labels::default(),
+        taints: Vec::new(),
+        startup_taints: Vec::new(),
+        class: class(&object.spec.template.spec.node_class_ref),
+        limits: core::Limits::default(),
+        disruption: core::Disruption { consolidate_after: None, policy: core::ConsolidationPolicy::WhenEmpty, budgets: Vec::new() },
+        expire_after: None,
+        termination_grace_period: None,
+        hash: hash::of(&object.spec.template).into(),
+    }
 }
 
 /// A NodeClass by its reference.

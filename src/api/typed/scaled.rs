@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::{HPAScalingPolicy, HPAScalingRules};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::{
@@ -10,9 +11,9 @@ use springtide_core::scale::policy::{
 use springtide_core::units::{MetricMilli, Replicas};
 use springtide_core::{Span, Timestamp};
 
-use super::{created, key};
+use super::{created, key, salvaged};
 use crate::conditions;
-use crate::keda::scaled_object::{self as api, GroupVersionKindResource};
+use crate::keda::scaled_object::{self as api, GroupVersionKindResource, ScaledObjectSpec};
 use crate::keda::trigger::{AuthenticationKind, MetricType};
 use crate::keda::{ScaledObject, ScaledObjectStatus, Trigger, TriggerAuthenticationSpec};
 use crate::{labels, quantity};
@@ -30,6 +31,9 @@ pub struct BoundTrigger<Id> {
     pub activation: MetricMilli,
 }
 
+/// The API version of the kinds that are scaled.
+pub const TARGETS_VERSION: &str = "apps/v1";
+
 /// Kinds of targets that are scaled.
 pub const TARGETS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 
@@ -44,6 +48,23 @@ pub fn metric_name(index: usize, name: &str) -> Name {
 pub fn target(object: &ScaledObject) -> WorkloadKey {
     let target = &object.spec.scale_target_ref;
     WorkloadKey { kind: target.kind().into(), key: Key::new(key(&object.metadata).namespace, target.name.as_str()) }
+}
+
+/// Whether its target is of a kind that is scaled.
+#[must_use]
+pub fn has_known_target(object: &ScaledObject) -> bool {
+    let target = &object.spec.scale_target_ref;
+    target.api_version() == TARGETS_VERSION && TARGETS.contains(&target.kind())
+}
+
+/// What is left of a ScaledObject that cannot be read: who it is, what it scales and what its status says, where that can be read, and no triggers.
+#[must_use]
+pub fn salvage(object: &Value) -> ScaledObject {
+    ScaledObject {
+        metadata: salvaged(object, "/metadata"),
+        spec: ScaledObjectSpec { scale_target_ref: salvaged(object, "/spec/scaleTargetRef"), ..ScaledObjectSpec::default() },
+        status: salvaged(object, "/status"),
+    }
 }
 
 /// `status.scaleTargetKind`.
@@ -147,9 +168,8 @@ fn annotation<'a>(object: &'a ScaledObject, name: &str) -> Option<&'a str> {
     object.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
-/// KEDA reads these annotations as Go reads booleans, and takes any other text as true.
 fn is_set(object: &ScaledObject, name: &str) -> bool {
-    annotation(object, name).is_some_and(|text| !matches!(text, "0" | "f" | "F" | "false" | "False" | "FALSE"))
+    labels::switched_on(object.metadata.annotations.as_ref(), name)
 }
 
 fn pause(object: &ScaledObject) -> Result<Pause, String> {
