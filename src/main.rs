@@ -1,8 +1,10 @@
 //! The `springtide` program: parse, dispatch, exit.
 
+mod check;
 mod cli;
 mod daemon;
 mod kube;
+mod manifests;
 mod settings;
 mod telemetry;
 

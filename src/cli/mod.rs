@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
 mod crds;
 mod run;
 mod scalers;
@@ -19,6 +20,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Check(check::Check),
     Crds(crds::Crds),
     Scalers(scalers::Scalers),
 }
@@ -27,6 +29,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::Check(check) => check.run(),
         Command::Crds(crds) => crds.run(),
         Command::Scalers(scalers) => scalers.run(),
     };

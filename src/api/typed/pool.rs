@@ -1,5 +1,7 @@
 //! NodePools as the planner sees them.
 
+use std::collections::BTreeMap;
+
 use springtide_core::name::Name;
 use springtide_core::nodes::NODE_POOL;
 use springtide_core::nodes::offer::ClassRef;
@@ -10,8 +12,10 @@ use super::{Unclear, amounts, key, labels, uid};
 use crate::hash;
 use crate::karpenter::node_pool::{Budget, ConsolidationPolicy, DisruptionReason};
 use crate::karpenter::{self, BudgetNodes, NodeClassRef, NodePool, validate};
+use crate::labels::normalized;
 use crate::lenient::Lenient;
 use crate::typed::node::taint;
+use crate::validate::Problem;
 
 /// A NodePool. One that is wrong in any way is there, and says why it cannot be used.
 ///
@@ -66,30 +70,48 @@ fn unusable(object: &NodePool) -> Option<String> {
     if object.metadata.deletion_timestamp.is_some() {
         return Some("it is being deleted".to_owned());
     }
-    if object.spec.replicas.is_some() {
-        return Some("it has spec.replicas, and pools of a fixed size are not run yet".to_owned());
-    }
-    if let Some(key) = contradiction(&object.spec.template.spec.requirements) {
-        return Some(format!(
-            "spec.template.spec.requirements: no value of {key} answers all that is asked of it; correct or remove one of its rows"
-        ));
-    }
-    let problems = validate::node_pool(object);
+    let mut problems = unserved(object);
+    problems.extend(validate::node_pool(object));
+    problems.extend(contradictions(object));
     (!problems.is_empty()).then(|| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
-/// The first label of which two rows ask what no value can answer.
-fn contradiction(rows: &[karpenter::Requirement]) -> Option<&str> {
-    let mut all = Requirements::default();
-    for row in rows {
-        let wish = super::pod::requirement(&row.operator.to_string(), &row.values).ok()?;
-        let contradicts = |known: &Requirement| !(known.meets(&wish) || known.allows_absence() && wish.allows_absence());
-        if all.0.get(row.key.as_str()).is_some_and(contradicts) {
-            return Some(&row.key);
-        }
-        all.add(Name::from(&row.key), &wish);
+/// What a pool may ask for and this version does not do.
+#[must_use]
+pub fn unserved(object: &NodePool) -> Vec<Problem> {
+    let fixed = || Problem::new("spec.replicas", "pools of a fixed size are not run yet", "leave it out, and use limits instead");
+    object.spec.replicas.map(|_| fixed()).into_iter().collect()
+}
+
+/// Requirements that no machine can answer: rows of one label that contradict each other, or that contradict the template's own label. Each with the later
+/// row's field; rows that cannot be understood are passed over, as `validate` speaks of them.
+#[must_use]
+pub fn contradictions(object: &NodePool) -> Vec<Problem> {
+    let template = &object.spec.template;
+    let mut asked: BTreeMap<&str, Requirement> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (label, value) in &template.metadata.labels {
+        asked.insert(normalized(label), Requirement::is(value.into()));
     }
-    None
+    for (i, row) in template.spec.requirements.iter().enumerate() {
+        let Ok(wish) = super::pod::requirement(&row.operator.to_string(), &row.values) else { continue };
+        let key = normalized(&row.key);
+        let both = asked.get(key).map_or_else(|| wish.clone(), |known| known.and(&wish));
+        let answered = asked.get(key).is_none_or(|known| known.meets(&wish) || known.allows_absence() && wish.allows_absence());
+        if !answered {
+            let before = asked.get(key).map(ToString::to_string).unwrap_or_default();
+            let own = template.metadata.labels.keys().any(|label| normalized(label) == key);
+            let whose = if own { "the template's labels and what is asked of it above" } else { "what is asked of it above" };
+            problems.push(Problem::new(
+                format!("spec.template.spec.requirements[{i}]"),
+                format!("no value of {key} answers both `{wish}` and {whose}, `{before}`"),
+                "correct or remove one of them",
+            ));
+            continue;
+        }
+        asked.insert(key, both);
+    }
+    problems
 }
 
 /// A NodeClass by its reference.

@@ -3,7 +3,7 @@
 use springtide_core::nodes::pool::{BudgetNodes, DisruptionReason};
 use springtide_core::{Span, Timestamp};
 
-use super::pool;
+use super::{contradictions, pool};
 use crate::karpenter::NodePool;
 
 fn object(more: &str) -> NodePool {
@@ -79,4 +79,21 @@ fn a_pool_that_is_wrong_says_why_it_cannot_be_used() {
     let mut unknown = object("");
     unknown.spec.template.spec.requirements[0].operator = crate::Lenient::Other("Near".to_owned());
     assert!(pool(&unknown).expect_err("no operator").to_string().contains("`Near`"));
+}
+
+#[test]
+fn requirements_that_leave_nothing_are_named_with_their_row() {
+    let found = |rows: &str| -> Vec<String> {
+        let object = object(&format!("        - {{key: a, operator: In, values: [x, y]}}\n{rows}"));
+        contradictions(&object).into_iter().map(|problem| problem.field).collect()
+    };
+    let at = |i: usize| vec![format!("spec.template.spec.requirements[{i}]")];
+    assert!(found("        - {key: a, operator: NotIn, values: [x]}").is_empty());
+    assert_eq!(found("        - {key: a, operator: NotIn, values: [x, y]}"), at(3));
+    assert_eq!(found("        - {key: a, operator: DoesNotExist}"), at(3));
+    assert_eq!(found("        - {key: b, operator: Gt, values: ['3']}\n        - {key: b, operator: Lt, values: ['4']}"), at(4));
+    assert!(found("        - {key: b, operator: NotIn, values: [x]}\n        - {key: b, operator: DoesNotExist}").is_empty());
+    assert_eq!(found("        - {key: team, operator: In, values: [web]}"), at(3));
+    // One that cannot be understood is not also said to contradict.
+    assert!(found("        - {key: a, operator: Near, values: [z]}").is_empty());
 }
