@@ -11,6 +11,7 @@ mod older;
 mod schema;
 mod triggers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::manifests::files::ReadFile;
@@ -23,7 +24,7 @@ use self::finding::{Finding, Severity};
 pub struct Report {
     /// What was found: by file in the order in which files were read, then by line.
     pub findings: Vec<Finding>,
-    /// How many objects there are.
+    /// How many objects there are, with those that could not be read.
     pub objects: usize,
     /// How many of them are of a kind that is not looked into.
     pub passed_over: usize,
@@ -38,11 +39,12 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// How many objects, and files that are none, have a problem.
+    /// How many objects have a problem, or could not be read.
     #[must_use]
     pub fn with_problems(&self) -> usize {
         let problems = self.findings.iter().filter(|finding| finding.severity == Severity::Problem);
-        let mut with: Vec<_> = problems.map(|f| (&f.file, &f.kind, &f.namespace, &f.name)).collect();
+        let line = |f: &Finding| if f.kind.is_empty() { f.line } else { 0 };
+        let mut with: Vec<_> = problems.map(|f| (&f.file, &f.kind, &f.namespace, &f.name, line(f))).collect();
         with.sort_unstable();
         with.dedup();
         with.len()
@@ -65,37 +67,33 @@ pub fn check(files: &[ReadFile]) -> Result<Report, springtide_api::crds::CrdErro
     findings.extend(across::findings(&judged));
     findings.extend(judged.into_iter().flat_map(|judged| judged.findings));
     // Files keep their order, which need not be that of their names.
-    let place = |file: &Arc<str>| files.iter().position(|read| Arc::ptr_eq(&read.source.name, file));
-    let mut placed: Vec<(Option<usize>, Finding)> = Vec::with_capacity(findings.len());
-    let mut last: Option<(Arc<str>, Option<usize>)> = None;
-    for finding in findings {
-        let known = last.as_ref().filter(|(file, _)| Arc::ptr_eq(file, &finding.file)).map(|(_, at)| *at);
-        let at = known.unwrap_or_else(|| place(&finding.file));
-        last = Some((Arc::clone(&finding.file), at));
-        placed.push((at, finding));
-    }
+    let places: BTreeMap<&str, usize> = files.iter().enumerate().map(|(i, file)| (&*file.source.name, i)).collect();
+    let mut placed: Vec<(Option<usize>, Finding)> =
+        findings.into_iter().map(|finding| (places.get(&*finding.file).copied(), finding)).collect();
     placed.sort_by(|(a, one), (b, other)| {
         (a, one.line, &one.field, one.severity, &one.what).cmp(&(b, other.line, &other.field, other.severity, &other.what))
     });
-    Ok(Report {
-        findings: placed.into_iter().map(|(_, finding)| finding).collect(),
-        objects: documents.len(),
-        passed_over,
-        files: files.len(),
-    })
+    let unread = files.iter().flat_map(|file| &file.parsed.faults).filter(|fault| fault.field.is_empty()).count();
+    let findings = placed.into_iter().map(|(_, finding)| finding).collect();
+    Ok(Report { findings, objects: documents.len() + unread, passed_over, files: files.len() })
 }
 
 /// What was found while reading.
 fn faults(file: &ReadFile) -> impl Iterator<Item = Finding> + '_ {
-    file.parsed.faults.iter().map(|fault| Finding {
-        file: Arc::clone(&file.source.name),
-        line: fault.line,
-        severity: Severity::Problem,
-        kind: String::new(),
-        namespace: None,
-        name: String::new(),
-        field: String::new(),
-        what: fault.what.clone(),
-        remedy: fault.remedy.clone(),
+    file.parsed.faults.iter().map(|fault| {
+        // A fault in a field is in the object that begins last before it.
+        let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
+        let document = documents.max_by_key(|document| document.line);
+        Finding {
+            file: Arc::clone(&file.source.name),
+            line: fault.line,
+            severity: Severity::Problem,
+            kind: document.map_or_else(String::new, |document| document.kind.clone()),
+            namespace: document.and_then(|document| document.namespace.clone()),
+            name: document.map_or_else(String::new, |document| document.name.clone()),
+            field: fault.field.clone(),
+            what: fault.what.clone(),
+            remedy: fault.remedy.clone(),
+        }
     })
 }

@@ -82,7 +82,8 @@ impl Document {
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_path_to_error::deserialize(self.tree.to_json()).map_err(|error| {
             let field = error.path().to_string();
-            Fault::new(self.tree.line_of(&field), format!("{field}: {}", error.inner()), "correct the field")
+            let what = error.inner().to_string();
+            Fault { field: field.clone(), ..Fault::new(self.tree.line_of(&field), what, "write what this field can hold") }
         })
     }
 }
@@ -92,6 +93,8 @@ impl Document {
 pub struct Fault {
     /// Where.
     pub line: u32,
+    /// The field of the object that is wrong; empty where there is no object.
+    pub field: String,
     /// What is wrong.
     pub what: String,
     /// What to do.
@@ -100,7 +103,7 @@ pub struct Fault {
 
 impl Fault {
     fn new(line: u32, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { line, what: what.into(), remedy: remedy.into() }
+        Self { line, field: String::new(), what: what.into(), remedy: remedy.into() }
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(object.spec["a"], 1);
         let fault = read("spec:\n  a: 1\n  b: x").documents[0].to::<Object>().expect_err("it does not");
         assert_eq!(fault.line, 3);
-        assert!(fault.what.starts_with("spec.b: "), "{}", fault.what);
+        assert_eq!(fault.field, "spec.b");
     }
 
     #[test]

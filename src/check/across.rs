@@ -1,5 +1,6 @@
 //! What only several objects together tell: who scales what, what is there twice, and which names lead nowhere.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use springtide_api::keda::ScaledObject;
@@ -9,28 +10,50 @@ use springtide_api::{Problem, typed};
 use super::finding::{Finding, Severity};
 use super::nearest::nearest;
 use super::object::{Judged, Object};
+use super::schema::TOLD;
 use super::triggers;
 use crate::manifests::Document;
 
 /// Kinds that somebody might want to scale and that have no `/scale`.
 const WITHOUT_SCALE: [&str; 9] = ["ConfigMap", "CronJob", "DaemonSet", "Job", "Pod", "PodTemplate", "ScaledJob", "Secret", "Service"];
 
+/// So many names are compared in all to find what may have been meant. Among a handful of files that is each with each; among ten thousand it would take
+/// longer than anybody waits for a hint.
+const COMPARED: usize = 1_000_000;
+
 /// All objects, by kind, namespace and name.
 pub struct Index<'a> {
     objects: BTreeMap<(&'a str, &'a str, &'a str), &'a Judged<'a>>,
+    /// Names, by kind and namespace.
+    names: BTreeMap<(&'a str, &'a str), Vec<&'a str>>,
+    /// Workloads by name.
+    workloads: BTreeMap<&'a str, Vec<&'a Document>>,
+    compared: Cell<usize>,
 }
 
 impl<'a> Index<'a> {
-    /// The object of this kind, namespace and name. One that names no namespace is not taken for one that does.
-    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a Judged<'a>> {
-        // The key borrows from the objects, and what is asked for from somewhere else.
-        let key = (kind, namespace, name);
-        self.objects.get::<(&str, &str, &str)>(&key).copied()
+    fn new(objects: BTreeMap<(&'a str, &'a str, &'a str), &'a Judged<'a>>) -> Self {
+        let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut workloads: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for ((kind, namespace, name), judged) in &objects {
+            names.entry((*kind, *namespace)).or_default().push(*name);
+            if matches!(judged.object, Object::Workload(_)) {
+                workloads.entry(*name).or_default().push(judged.document);
+            }
+        }
+        Self { objects, names, workloads, compared: Cell::new(0) }
     }
 
-    /// Objects of these kinds, other than by their names.
-    pub fn of<'b>(&'b self, kinds: &'b [&str]) -> impl Iterator<Item = &'a Judged<'a>> + 'b {
-        self.objects.iter().filter(|((kind, ..), _)| kinds.contains(kind)).map(|(_, judged)| *judged)
+    /// The object of this kind, namespace and name. One that names no namespace is not taken for one that does.
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a Judged<'a>> {
+        self.objects.get(&(kind, namespace, name)).copied()
+    }
+
+    /// The name in a namespace that is nearly this one.
+    pub fn near(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a str> {
+        let names = self.names.get(&(kind, namespace))?;
+        self.compared.set(self.compared.get().saturating_add(names.len()));
+        if self.compared.get() > COMPARED { None } else { nearest(name, names.iter().copied()) }
     }
 }
 
@@ -65,7 +88,13 @@ pub fn findings(judged: &[Judged<'_>]) -> Vec<Finding> {
             Object::Authentication(spec) => triggers::of_authentication(one.document, spec, &index, &mut of_one),
             _ => {}
         }
-        found.extend(of_one.into_iter().filter(|finding| one.is_open(&finding.field)));
+        of_one.retain(|finding| one.is_open(&finding.field));
+        if let more @ 1.. = of_one.len().saturating_sub(TOLD) {
+            of_one.truncate(TOLD);
+            let problem = Problem::new("", format!("{more} more problems were found"), "correct the others first");
+            of_one.push(Finding::new(Severity::Problem, one.document, one.document.line, problem));
+        }
+        found.append(&mut of_one);
     }
     found
 }
@@ -92,7 +121,7 @@ fn index<'a>(judged: &'a [Judged<'a>], found: &mut Vec<Finding>) -> Index<'a> {
             None => drop(objects.insert(key, one)),
         }
     }
-    Index { objects }
+    Index::new(objects)
 }
 
 /// HPAs by namespace, kind and name of what they scale.
@@ -157,18 +186,17 @@ fn target<'a>(
 
 /// A workload in the files that may have been meant.
 fn near_target(index: &Index<'_>, kind: &str, namespace: &str, name: &str) -> Option<(String, String)> {
-    let workloads: Vec<&Document> = index.of(&typed::scaled::TARGETS).map(|judged| judged.document).collect();
-    if let Some(other) = workloads.iter().find(|other| self::namespace(other) == namespace && other.name == name) {
+    let same = index.workloads.get(name).map(Vec::as_slice).unwrap_or_default();
+    if let Some(other) = same.iter().find(|other| self::namespace(other) == namespace) {
         return Some((format!("a {} of this name is", other.kind), format!("write kind: {}, if it is meant", other.kind)));
     }
-    if let Some(other) = workloads.iter().find(|other| other.kind == kind && other.name == name) {
+    if let Some(other) = same.iter().find(|other| other.kind == kind) {
         let what = match &other.namespace {
             Some(theirs) => format!("one in the namespace {theirs} is"),
             None => "one that names no namespace is".to_owned(),
         };
         return Some((what, "give both the same namespace, if it is meant".to_owned()));
     }
-    let same = workloads.iter().filter(|other| other.kind == kind && self::namespace(other) == namespace);
-    let near = nearest(name, same.map(|other| other.name.as_str()))?;
+    let near = index.near(kind, namespace, name)?;
     Some((format!("'{near}' is"), format!("write name: {near}, if it is meant")))
 }

@@ -34,7 +34,7 @@ pub struct Finding {
     /// Its namespace, where it names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Its name.
+    /// Its name; empty where it has none.
     pub name: String,
     /// The field; empty where it is the object, or the text.
     pub field: String,
@@ -68,7 +68,7 @@ impl fmt::Display for Finding {
         }
         write!(f, "{}:{}", self.file, self.line)?;
         if !self.kind.is_empty() {
-            write!(f, " {}/{}", line(&self.kind), line(&self.name))?;
+            write!(f, " {}/{}", line(&self.kind), if self.name.is_empty() { "?".to_owned() } else { line(&self.name) })?;
         }
         if !self.field.is_empty() {
             write!(f, ": {}", line(&self.field))?;

@@ -13,7 +13,7 @@ use springtide_api::{Problem, typed, validate};
 
 use super::finding::{Finding, Severity};
 use super::older::{self, Standing};
-use super::schema::{Deviation, Patterns, Schema, Walk, Weight};
+use super::schema::{Deviation, Patterns, Schema, TOLD, Walk, Weight};
 use super::{classes, nearest::nearest};
 use crate::manifests::{Document, Node};
 
@@ -75,7 +75,7 @@ impl Kinds {
 
     /// Looks at an object. One that was found in a folder and has neither API version nor kind is somebody else's file.
     pub fn judge<'a>(&self, document: &'a Document, named: bool) -> Judged<'a> {
-        let mut judge = Judge { document, findings: Vec::new(), wrong: Vec::new(), soft: Vec::new() };
+        let mut judge = Judge { document, findings: Vec::new(), wrong: Vec::new(), soft: Vec::new(), more: 0 };
         let judged = |object, passed_over, findings| Judged { document, object, passed_over, findings, wrong: Vec::new() };
         if document.api_version.is_empty() && document.kind.is_empty() && !named {
             return judged(Object::Other, true, Vec::new());
@@ -108,6 +108,8 @@ struct Judge<'a> {
     wrong: Vec<String>,
     /// What the schema says of values that somebody may know better.
     soft: Vec<Finding>,
+    /// How many findings are not told.
+    more: usize,
 }
 
 impl Judge<'_> {
@@ -118,6 +120,10 @@ impl Judge<'_> {
 
     /// A problem with what a field means, unless its shape was wrong already.
     fn problem(&mut self, problem: Problem) {
+        if self.findings.len() >= TOLD {
+            self.more += 1;
+            return;
+        }
         let field = plain(&problem.field);
         if !self.wrong.iter().any(|wrong| within(&field, wrong)) {
             let finding = self.found(Severity::Problem, problem);
@@ -136,6 +142,11 @@ impl Judge<'_> {
             !meant.iter().any(|other| within(&field, other) || within(other, &field))
         });
         self.findings.append(&mut self.soft);
+        if self.more > 0 {
+            let what = format!("{} more problems were found", self.more);
+            let finding = self.found(Severity::Problem, Problem::new("", what, "correct the others first"));
+            self.findings.push(finding);
+        }
         self.findings
     }
 
@@ -143,12 +154,22 @@ impl Judge<'_> {
         let Some(schema) = kinds.schemas.get(&(api_version.to_owned(), kind.to_owned())) else { return self.autoscaler() };
         let older = |path: &str, value: &Node| older::field(kind, path, value);
         let tree = &self.document.tree;
-        let (mut fitting, deviations) = Walk::over(schema, tree, &older);
+        let (mut fitting, deviations, more) = Walk::over(schema, tree, &older);
+        self.more += more;
         for Deviation { line, mut problem, mut weight } in deviations {
             let text = tree_text(tree, &problem.field).filter(|_| weight == Weight::Soft);
             if let Some(remedy) = text.and_then(|text| older::word(kind, &problem.field, text)) {
                 remedy.clone_into(&mut problem.remedy);
                 weight = Weight::Hard;
+            }
+            // Who wrote what is another kind's need not add what this one needs.
+            let other = match (kind, problem.field.as_str()) {
+                ("ScaledObject", "spec.scaleTargetRef") => "jobTargetRef",
+                ("ScaledJob", "spec.jobTargetRef") => "scaleTargetRef",
+                _ => "",
+            };
+            if tree.at(&["spec", other]).is_some() {
+                weight = Weight::Said;
             }
             if weight != Weight::Soft {
                 self.wrong.push(plain(&problem.field));
@@ -175,7 +196,8 @@ impl Judge<'_> {
             self.problem(Problem::new("metadata.name", "it is missing", "add metadata, and a name in it"));
             return json!({});
         };
-        let (fitting, deviations) = Walk::over(schema, node, &|_, _| None);
+        let (fitting, deviations, more) = Walk::over(schema, node, &|_, _| None);
+        self.more += more;
         for mut deviation in deviations {
             let field = std::mem::take(&mut deviation.problem.field);
             deviation.problem.field = if field.is_empty() { "metadata".to_owned() } else { format!("metadata.{field}") };
@@ -256,6 +278,7 @@ impl Judge<'_> {
         self.problems(typed::pool::unserved(&object));
         self.class("spec.template.spec.nodeClassRef", &object.spec.template.spec.node_class_ref);
         if self.findings.is_empty()
+            && self.soft.is_empty()
             && let Err(unclear) = typed::pool::pool(&object)
         {
             self.problem(unclear_problem(unclear.field, &unclear.what));
@@ -291,7 +314,9 @@ impl Judge<'_> {
                 return Object::Workload(None);
             }
         };
-        if let Err(unclear) = typed::pod::shape(&pod) {
+        if self.soft.is_empty()
+            && let Err(unclear) = typed::pod::shape(&pod)
+        {
             self.problem(unclear_problem(format!("spec.template.{}", unclear.field), &unclear.what));
         }
         Object::Workload(Some(Box::new(pod)))

@@ -126,8 +126,10 @@ impl Schema {
 
     /// What goes here, for a sentence.
     fn goes(&self) -> String {
-        if !self.words.is_empty() {
-            return format!("one of {}", self.words.join(", "));
+        match &self.words[..] {
+            [] => {}
+            [word] => return word.clone(),
+            words => return format!("one of {}", words.join(", ")),
         }
         match &self.shape {
             Shape::Anything => "a value".to_owned(),
@@ -193,6 +195,9 @@ impl Schema {
     }
 }
 
+/// So many deviations of one object are told; what comes on top has seldom another cause.
+pub const TOLD: usize = 100;
+
 /// One deviation.
 #[derive(Debug)]
 pub struct Deviation {
@@ -218,7 +223,9 @@ pub struct Walk<'a> {
     /// What an unknown field was called once, or elsewhere: its path and value to what to do now.
     older: &'a dyn Fn(&str, &Node) -> Option<(String, String)>,
     path: Vec<Step<'a>>,
-    pub deviations: Vec<Deviation>,
+    deviations: Vec<Deviation>,
+    /// How many were not taken down.
+    more: usize,
 }
 
 enum Step<'a> {
@@ -227,11 +234,15 @@ enum Step<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// The object with what fits, and what does not.
-    pub fn over(root: &'a Schema, node: &'a Node, older: &'a dyn Fn(&str, &Node) -> Option<(String, String)>) -> (Json, Vec<Deviation>) {
-        let mut walk = Walk { root, older, path: Vec::new(), deviations: Vec::new() };
+    /// The object with what fits, what does not, and how much more does not.
+    pub fn over(
+        root: &'a Schema,
+        node: &'a Node,
+        older: &'a dyn Fn(&str, &Node) -> Option<(String, String)>,
+    ) -> (Json, Vec<Deviation>, usize) {
+        let mut walk = Walk { root, older, path: Vec::new(), deviations: Vec::new(), more: 0 };
         let fitting = walk.value(root, node, node.line).unwrap_or_else(|| root.blank());
-        (fitting, walk.deviations)
+        (fitting, walk.deviations, walk.more)
     }
 
     fn here(&self) -> String {
@@ -251,7 +262,17 @@ impl<'a> Walk<'a> {
         text
     }
 
+    /// Whether another deviation is told.
+    fn is_full(&mut self) -> bool {
+        let full = self.deviations.len() >= TOLD;
+        self.more += usize::from(full);
+        full
+    }
+
     fn deviates(&mut self, line: u32, weight: Weight, what: impl Into<String>, remedy: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
         let problem = Problem::new(self.here(), what, remedy);
         self.deviations.push(Deviation { line, problem, weight });
     }
@@ -380,7 +401,7 @@ impl<'a> Walk<'a> {
         for name in required {
             let Some(schema) = fields.get(name).filter(|_| !made.contains_key(name)) else { continue };
             let given = node.entries().iter().find(|entry| &*entry.key == name);
-            if given.is_none_or(|entry| entry.node.is_null()) {
+            if given.is_none_or(|entry| entry.node.is_null()) && !self.is_full() {
                 let weight = if self.stands_elsewhere(name) { Weight::Said } else { Weight::Hard };
                 let (line, what, verb) = given.map_or((line, "it is missing", "add it"), |entry| (entry.line, "it is empty", "fill it in"));
                 let problem = Problem::new(self.child(name), what, format!("{verb}: {}", schema.goes()));
@@ -408,6 +429,9 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown(&mut self, key: &str, value: &Node, line: u32, fields: &BTreeMap<String, Schema>, parent: &Node) {
+        if self.is_full() {
+            return;
+        }
         let field = self.child(key);
         let missing = || fields.keys().map(String::as_str).filter(|name| parent.get(name).is_none());
         let (what, remedy) = if let Some(known) = (self.older)(&field, value) {

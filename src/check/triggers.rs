@@ -138,7 +138,8 @@ impl<'a> Looker<'a> {
             }
             return Environment { texts: Texts::anything(), owner: None };
         };
-        Environment { texts: self.variables(chosen), owner: Some(format!("container `{}` of {owner}", chosen.name)) }
+        let which = if chosen.name.is_empty() { "the container".to_owned() } else { format!("container `{}`", chosen.name) };
+        Environment { texts: self.variables(chosen), owner: Some(format!("{which} of {owner}")) }
     }
 
     fn data(&self, kind: &str, name: &str) -> Option<&'a std::collections::BTreeMap<String, Option<String>>> {
@@ -202,20 +203,20 @@ impl<'a> Looker<'a> {
     }
 
     fn near_authentication(&mut self, field: &str, kind: &str, namespace: &str, name: &str) {
-        if self.index.get(kind, namespace, name).is_some() {
+        let index = self.index;
+        if index.get(kind, namespace, name).is_some() {
             return;
         }
-        let index = self.index;
-        let all: Vec<&Document> =
-            index.of(&["TriggerAuthentication", "ClusterTriggerAuthentication"]).map(|judged| judged.document).collect();
-        let here = |other: &&&Document| other.kind == "ClusterTriggerAuthentication" || self::namespace(other) == namespace;
         let field = format!("{field}.name");
-        if let Some(other) = all.iter().filter(here).find(|other| other.kind != kind && other.name == name) {
-            let what = format!("{kind} {name} is not in these files, but a {} of this name is", other.kind);
-            self.say(Severity::Notice, field, what, format!("add kind: {}, if it is meant", other.kind));
-        } else if let Some(near) =
-            nearest(name, all.iter().filter(|other| other.kind == kind).filter(here).map(|other| other.name.as_str()))
-        {
+        let other = if kind == "TriggerAuthentication" {
+            ("ClusterTriggerAuthentication", "")
+        } else {
+            ("TriggerAuthentication", self::namespace(self.document))
+        };
+        if index.get(other.0, other.1, name).is_some() {
+            let what = format!("{kind} {name} is not in these files, but a {} of this name is", other.0);
+            self.say(Severity::Notice, field, what, format!("write kind: {} beside the name, if it is meant", other.0));
+        } else if let Some(near) = index.near(kind, namespace, name) {
             let what = format!("{kind} {name} is not in these files, but '{near}' is");
             self.say(Severity::Notice, field, what, format!("write name: {near}, if it is meant"));
         }

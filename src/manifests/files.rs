@@ -249,18 +249,17 @@ fn too_large(source: &Source, limits: &Limits) -> Unread {
 
 fn text(bytes: Vec<u8>) -> Result<String, Fault> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(Fault { line: 1, what: "this is text in UTF-16".to_owned(), remedy: "save it as UTF-8".to_owned() });
+        return Err(Fault::new(1, "this is text in UTF-16", "save it as UTF-8"));
     }
     let line_at = |bytes: &[u8], at: usize| {
         let breaks = bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
         u32::try_from(breaks + 1).unwrap_or(u32::MAX)
     };
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        let what = "this is binary, and no text".to_owned();
-        return Err(Fault { line: line_at(&bytes, at), what, remedy: "name manifests in YAML or JSON".to_owned() });
+        return Err(Fault::new(line_at(&bytes, at), "this is binary, and no text", "name manifests in YAML or JSON"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
-        Fault { line, what: "there are bytes here that are no UTF-8".to_owned(), remedy: "save it as UTF-8".to_owned() }
+        Fault::new(line, "there are bytes here that are no UTF-8", "save it as UTF-8")
     })
 }

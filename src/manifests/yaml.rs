@@ -12,6 +12,9 @@ use super::tree::{Entry, Node, Value};
 /// Deeper than this, nobody means it. The parser has a limit of its own, which is for each of the two styles.
 const DEPTH: usize = 200;
 
+/// Whoever has made so many mistakes in one file is told to mend these first.
+const FAULTS: usize = 100;
+
 /// What a text holds.
 pub struct Trees {
     pub trees: Vec<Node>,
@@ -35,7 +38,10 @@ pub fn trees(text: &str, values: usize) -> Trees {
                 break;
             }
             Err(Stop::Document(fault)) => {
-                reader.faults.push(fault);
+                if let Err(Stop::All(fault) | Stop::Document(fault)) = reader.fault(fault) {
+                    reader.faults.push(fault);
+                    break;
+                }
                 reader.depth = 0;
                 match reader.parser.proceed_next_document() {
                     Ok(true) => {}
@@ -139,12 +145,34 @@ impl<'a> Reader<'a> {
         node
     }
 
+    /// Takes down a fault after which reading goes on.
+    fn fault(&mut self, fault: Fault) -> Result<(), Stop> {
+        if self.faults.len() < FAULTS {
+            self.faults.push(fault);
+            return Ok(());
+        }
+        let what = format!("there are more than {FAULTS} mistakes in this file, and the rest was not read");
+        Err(Stop::All(Fault::new(fault.line, what, "correct those above first")))
+    }
+
+    /// Faults in a value are in what holds the value, too.
+    fn locate(&mut self, before: usize, step: &str) {
+        for fault in self.faults.iter_mut().skip(before) {
+            let dot = if fault.field.starts_with('[') { "" } else { "." };
+            fault.field = format!("{step}{dot}{}", fault.field);
+        }
+    }
+
     fn list(&mut self, line: u32) -> Result<Node, Stop> {
         let mut items = Vec::new();
         loop {
             match self.inner(line)? {
                 (Event::SequenceEnd, _) => return Ok(Node { line, value: Value::List(items) }),
-                (event, span) => items.push(self.node(event, span)?),
+                (event, span) => {
+                    let before = self.faults.len();
+                    items.push(self.node(event, span)?);
+                    self.locate(before, &format!("[{}]", items.len() - 1));
+                }
             }
         }
     }
@@ -175,7 +203,9 @@ impl<'a> Reader<'a> {
                 }
             };
             let (event, span) = self.inner(at)?;
+            let before = self.faults.len();
             let node = self.node(event, span)?;
+            self.locate(before, &key);
             if is_merge {
                 merged.push(node);
                 continue;
@@ -185,8 +215,9 @@ impl<'a> Reader<'a> {
                 None => entries.iter().any(|entry| entry.key == key),
             };
             if twice {
-                let what = format!("the key {key:?} is there a second time");
-                self.faults.push(Fault::new(at, what, "keep one of the two; which one counts differs from tool to tool"));
+                let what = "it is there a second time";
+                let remedy = "keep one of the two; which of them counts differs from tool to tool";
+                self.fault(Fault { field: key.to_string(), ..Fault::new(at, what, remedy) })?;
                 continue;
             }
             entries.push(Entry { key, line: at, node });

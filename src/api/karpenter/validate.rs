@@ -15,7 +15,7 @@ use crate::validate::{Problem, annotations, is_label_value, is_qualified_name};
 const DURATION: &str = "write hours, minutes and seconds, as in 1h30m";
 const NILLABLE: &str = "write hours, minutes and seconds, as in 1h30m, or Never";
 /// The CRDs' limit for lists of requirements and for labels of a template.
-const REQUIREMENTS: usize = 100;
+pub(crate) const REQUIREMENTS: usize = 100;
 /// The CRDs' limit for lists of budgets and of reasons.
 const BUDGETS: usize = 50;
 

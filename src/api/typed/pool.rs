@@ -93,7 +93,8 @@ pub fn contradictions(object: &NodePool) -> Vec<Problem> {
     for (label, value) in &template.metadata.labels {
         asked.insert(normalized(label), Requirement::is(value.into()));
     }
-    for (i, row) in template.spec.requirements.iter().enumerate() {
+    // As many as a pool may have; of more, `validate` says that there are too many.
+    for (i, row) in template.spec.requirements.iter().take(validate::REQUIREMENTS).enumerate() {
         let Ok(wish) = super::pod::requirement(&row.operator.to_string(), &row.values) else { continue };
         let key = normalized(&row.key);
         let both = asked.get(key).map_or_else(|| wish.clone(), |known| known.and(&wish));
