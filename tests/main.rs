@@ -1,6 +1,7 @@
 //! All tests of the whole: on real parts where a part could lie. Units and cases of the core are beside its code.
 
 mod brokers;
+mod check;
 mod cluster;
 mod stage;
 mod tidy;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod check;
 mod crds;
 mod demo;
 #[cfg(feature = "cluster")]
@@ -22,6 +23,7 @@ struct Cli {
 enum Command {
     #[cfg(feature = "cluster")]
     Run(Box<run::Run>),
+    Check(check::Check),
     Demo(demo::Demo),
     Crds(crds::Crds),
     Scalers(scalers::Scalers),
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         #[cfg(feature = "cluster")]
         Command::Run(run) => run.run(),
+        Command::Check(check) => check.run(),
         Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
         Command::Scalers(scalers) => scalers.run(),

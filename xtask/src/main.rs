@@ -32,7 +32,7 @@ enum Command {
     Test,
     /// Run a benchmark; its last line has the figures
     Bench(bench::Arguments),
-    /// Write the generated files anew: CRDs
+    /// Write the generated files anew: CRDs, and what `springtide check` says of broken manifests
     Gen,
     /// Look at the code without running it: format, lints, dependencies
     Check,

@@ -1,5 +1,7 @@
 //! NodePools as the planner sees them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use springtide_core::name::Name;
 use springtide_core::nodes::NODE_POOL;
@@ -11,8 +13,10 @@ use super::{Unclear, amounts, key, labels, salvaged, uid};
 use crate::hash;
 use crate::karpenter::node_pool::{Budget, ConsolidationPolicy, DisruptionReason};
 use crate::karpenter::{self, BudgetNodes, NodeClassRef, NodePool, validate};
+use crate::labels::normalized;
 use crate::lenient::Lenient;
 use crate::typed::node::taint;
+use crate::validate::Problem;
 
 /// A NodePool. One that is wrong in any way is there, and says why it cannot be used.
 ///
@@ -68,45 +72,67 @@ fn unusable(object: &NodePool) -> Option<String> {
     if object.metadata.deletion_timestamp.is_some() {
         return Some("it is being deleted".to_owned());
     }
-    if object.spec.replicas.is_some() {
-        return Some("it has spec.replicas, and pools of a fixed size are not run yet".to_owned());
-    }
-    invalid(object)
+    let problems: Vec<String> = unserved(object).iter().map(ToString::to_string).chain(invalid(object)).collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+/// What a pool may ask for and this version does not do.
+#[must_use]
+pub fn unserved(object: &NodePool) -> Vec<Problem> {
+    let fixed = || Problem::new("spec.replicas", "pools of a fixed size are not run yet", "leave it out, and use limits instead");
+    object.spec.replicas.map(|_| fixed()).into_iter().collect()
 }
 
 /// What of a NodePool makes no sense, whatever else there is in the cluster: what its condition ValidationSucceeded says.
 #[must_use]
 pub fn invalid(object: &NodePool) -> Option<String> {
-    let problems = validate::node_pool(object).into_iter().map(|problem| problem.to_string()).chain(contradiction(object));
-    let all: Vec<String> = problems.collect();
-    (!all.is_empty()).then(|| all.join("; "))
+    let problems: Vec<String> = validate::node_pool(object).iter().chain(&contradictions(object)).map(ToString::to_string).collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
-/// The first row of the requirements that asks of a label what cannot be had together with what an earlier row or a label of the template says.
-fn contradiction(object: &NodePool) -> Option<String> {
-    let template = &object.spec.template;
-    let mut known: Vec<(String, &str, Requirement, String)> = Vec::new();
-    for (key, value) in &template.metadata.labels {
-        let at = format!("spec.template.metadata.labels[{key}]");
-        known.push((at, key, Requirement::is(value.as_str().into()), format!("`{value}`")));
+/// Requirements that no machine can answer: rows that ask of a label what cannot be had together with what an earlier row or the template's label says. Each
+/// with the later row's field; rows that cannot be understood are passed over, as `validate` speaks of them.
+#[must_use]
+pub fn contradictions(object: &NodePool) -> Vec<Problem> {
+    struct Asked {
+        all: Requirement,
+        rows: Vec<(String, String, Requirement)>,
     }
-    for (i, row) in template.spec.requirements.iter().enumerate() {
-        let wish = super::pod::requirement(&row.operator.to_string(), &row.values).ok()?;
+    let template = &object.spec.template;
+    let mut asked: BTreeMap<&str, Asked> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (label, value) in &template.metadata.labels {
+        let wish = Requirement::is(value.as_str().into());
+        let row = (format!("spec.template.metadata.labels[{label}]"), format!("`{value}`"), wish.clone());
+        asked.insert(normalized(label), Asked { all: wish, rows: vec![row] });
+    }
+    // As many as a pool may have; of more, `validate` says that there are too many.
+    for (i, row) in template.spec.requirements.iter().take(validate::REQUIREMENTS).enumerate() {
+        let Ok(wish) = super::pod::requirement(&row.operator.to_string(), &row.values) else { continue };
         let at = format!("spec.template.spec.requirements[{i}]");
         let text = if row.values.is_empty() { row.operator.to_string() } else { format!("{} [{}]", row.operator, row.values.join(", ")) };
-        let mut all = wish.clone();
-        for (place, _, earlier, said) in known.iter().filter(|(_, key, _, _)| *key == row.key) {
-            if !(earlier.meets(&all) || earlier.allows_absence() && all.allows_absence()) {
-                return Some(format!(
-                    "{at}: {} {text} contradicts {place}, which says {said}: no machine can be both; correct or remove one of them",
-                    row.key
-                ));
+        let Some(known) = asked.get_mut(normalized(&row.key)) else {
+            asked.insert(normalized(&row.key), Asked { all: wish.clone(), rows: vec![(at, text, wish)] });
+            continue;
+        };
+        let agree = |a: &Requirement, b: &Requirement| a.meets(b) || a.allows_absence() && b.allows_absence();
+        if agree(&known.all, &wish) {
+            known.all = known.all.and(&wish);
+            known.rows.push((at, text, wish));
+            continue;
+        }
+        // The row with which it cannot be: by itself, or together with those before that one.
+        let mut all = wish;
+        for (place, said, earlier) in &known.rows {
+            if !agree(earlier, &all) {
+                let what = format!("{} {text} contradicts {place}, which says {said}: no machine can be both", row.key);
+                problems.push(Problem::new(at, what, "correct or remove one of them"));
+                break;
             }
             all = all.and(earlier);
         }
-        known.push((at, &row.key, wish, text));
     }
-    None
+    problems
 }
 
 /// What is left of a NodePool that cannot be read: who it is, its NodeClass and its status, where that can be read.

@@ -3,7 +3,7 @@
 use springtide_core::nodes::pool::{BudgetNodes, DisruptionReason};
 use springtide_core::{Span, Timestamp};
 
-use super::{invalid, pool, salvage};
+use super::{contradictions, invalid, pool, salvage};
 use crate::karpenter::NodePool;
 
 fn object(more: &str) -> NodePool {
@@ -123,4 +123,21 @@ fn what_is_left_of_a_pool_that_cannot_be_read_is_who_it_is() {
     let mut value = serde_json::to_value(object("")).expect("JSON");
     value["status"] = serde_json::json!({ "conditions": "none" });
     assert!(crate::typed::read::<NodePool>(value).expect("a pool").status.is_none());
+}
+
+#[test]
+fn requirements_that_leave_nothing_are_named_with_their_row() {
+    let found = |rows: &str| -> Vec<String> {
+        let object = object(&format!("        - {{key: a, operator: In, values: [x, y]}}\n{rows}"));
+        contradictions(&object).into_iter().map(|problem| problem.field).collect()
+    };
+    let at = |i: usize| vec![format!("spec.template.spec.requirements[{i}]")];
+    assert!(found("        - {key: a, operator: NotIn, values: [x]}").is_empty());
+    assert_eq!(found("        - {key: a, operator: NotIn, values: [x, y]}"), at(3));
+    assert_eq!(found("        - {key: a, operator: DoesNotExist}"), at(3));
+    assert_eq!(found("        - {key: b, operator: Gt, values: ['3']}\n        - {key: b, operator: Lt, values: ['4']}"), at(4));
+    assert!(found("        - {key: b, operator: NotIn, values: [x]}\n        - {key: b, operator: DoesNotExist}").is_empty());
+    assert_eq!(found("        - {key: team, operator: In, values: [web]}"), at(3));
+    // One that cannot be understood is not also said to contradict.
+    assert!(found("        - {key: a, operator: Near, values: [z]}").is_empty());
 }

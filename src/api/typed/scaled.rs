@@ -16,6 +16,7 @@ use crate::conditions;
 use crate::keda::scaled_object::{self as api, GroupVersionKindResource, ScaledObjectSpec};
 use crate::keda::trigger::{AuthenticationKind, MetricType};
 use crate::keda::{ScaledObject, ScaledObjectStatus, Trigger, TriggerAuthenticationSpec};
+use crate::validate::Problem;
 use crate::{labels, quantity};
 
 /// A trigger that is polled under some identity.
@@ -172,10 +173,12 @@ fn is_set(object: &ScaledObject, name: &str) -> bool {
     labels::switched_on(object.metadata.annotations.as_ref(), name)
 }
 
-fn pause(object: &ScaledObject) -> Result<Pause, String> {
+fn pause(object: &ScaledObject) -> Result<Pause, Problem> {
     if let Some(text) = annotation(object, labels::PAUSED_REPLICAS) {
-        let wrong =
-            || format!("metadata.annotations[{}]: `{text}` is not a number of replicas; write one such as \"0\"", labels::PAUSED_REPLICAS);
+        let wrong = || {
+            let field = format!("metadata.annotations[{}]", labels::PAUSED_REPLICAS);
+            Problem::new(field, format!("`{text}` is not a number of replicas"), "write one such as \"0\"")
+        };
         return text.parse().map(|replicas| Pause::At(Replicas(replicas))).map_err(|_| wrong());
     }
     Ok(match () {
@@ -187,17 +190,25 @@ fn pause(object: &ScaledObject) -> Result<Pause, String> {
     })
 }
 
+/// What keeps a ScaledObject from becoming a policy although it is valid: what cannot be understood, and what this version does not do.
+#[must_use]
+pub fn unserved(object: &ScaledObject) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = pause(object).err().into_iter().collect();
+    if object.spec.scaling_modifiers().is_some() {
+        let remedy = "remove it to scale by the largest trigger";
+        problems.push(Problem::new("spec.advanced.scalingModifiers", "formulas are not computed yet", remedy));
+    }
+    problems
+}
+
 /// The policy of a ScaledObject whose triggers are bound.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn policy<Id>(object: &ScaledObject, bound: &[BoundTrigger<Id>]) -> Result<Policy, Vec<String>> {
     let spec = &object.spec;
-    let mut wrong = Vec::new();
-    let pause = pause(object).unwrap_or_else(|problem| {
-        wrong.push(problem);
-        Pause::All
-    });
+    let mut wrong: Vec<String> = unserved(object).iter().map(ToString::to_string).collect();
+    let pause = pause(object).unwrap_or(Pause::All);
     let mut triggers = Vec::new();
     for (i, (trigger, bound)) in spec.triggers.iter().zip(bound).enumerate() {
         let kind = match trigger.metric_type() {
@@ -209,9 +220,6 @@ pub fn policy<Id>(object: &ScaledObject, bound: &[BoundTrigger<Id>]) -> Result<P
             }
         };
         triggers.push(TriggerPolicy { name: bound.metric.clone(), target: bound.target, kind, activation: bound.activation });
-    }
-    if spec.scaling_modifiers().is_some() {
-        wrong.push("spec.advanced.scalingModifiers: formulas are not computed yet; remove it to scale by the largest trigger".to_owned());
     }
     let behavior = behavior(object).unwrap_or_else(|problem| {
         wrong.push(problem);
