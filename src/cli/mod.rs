@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod crds;
 mod demo;
 #[cfg(feature = "cluster")]
+mod health;
+#[cfg(feature = "cluster")]
 mod run;
 mod scalers;
 
@@ -24,6 +26,8 @@ enum Command {
     Run(Box<run::Run>),
     Demo(demo::Demo),
     Crds(crds::Crds),
+    #[cfg(feature = "cluster")]
+    Health(health::Health),
     Scalers(scalers::Scalers),
 }
 
@@ -43,6 +47,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
+        #[cfg(feature = "cluster")]
+        Command::Health(health) => health.run(),
         Command::Scalers(scalers) => scalers.run(),
     };
     match done {
