@@ -2,5 +2,6 @@
 
 mod brokers;
 mod cluster;
+mod container;
 mod stage;
 mod tidy;
