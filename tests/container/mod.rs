@@ -46,6 +46,16 @@ fn every_container_is_confined_and_waits_for_what_it_needs() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn images_are_built_with_the_toolchain_that_tests_use() -> Result<()> {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"));
+    let (pinned, dockerfile) = (read("rust-toolchain.toml")?, read("docker/Dockerfile")?);
+    let version =
+        pinned.lines().find_map(|line| line.strip_prefix("channel = ")).context("rust-toolchain.toml names no channel")?.trim_matches('"');
+    ensure!(dockerfile.contains(&format!("FROM rust:{version}-")), "docker/Dockerfile does not build with Rust {version}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_in_containers_becomes_workers_on_nodes_and_then_nothing() -> Result<()> {
     let programs = tokio::task::spawn_blocking(|| static_programs(root(), &["springtide", "springtide-worker"])).await??;

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::process::Command;
 
+use crate::cgroup;
 use crate::owner::Owner;
 use crate::part::{Part, Program};
 use crate::programs::Tools;
@@ -64,7 +65,7 @@ impl Engine {
             ("bridge", "none".to_owned()),
             // Documentation's range would be the right one, but is too small; this one is private and rarely used.
             ("default-address-pool", "base=10.213.0.0/16,size=24".to_owned()),
-            ("cgroup-parent", format!("/{}", cgroup(&run))),
+            ("cgroup-parent", format!("/{}", cgroup::name(run.folder()))),
             ("log-level", "warn".to_owned()),
         ];
         let flags: Vec<String> = flags.into_iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
@@ -183,7 +184,7 @@ impl Drop for Engine {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        remove_cgroups(&cgroup(&self.run));
+        cgroup::remove(self.run.folder());
     }
 }
 
@@ -210,29 +211,6 @@ fn socket(run: &Run) -> PathBuf {
     run.folder().join("docker.sock")
 }
 
-/// The cgroup of all containers, named after the run.
-fn cgroup(run: &Run) -> String {
-    let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
-    format!("springtide-testbed-{name}")
-}
-
 fn first_child(pid: u32) -> Option<u32> {
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.split_whitespace().next()?.parse().ok()
-}
-
-/// The kernel keeps a cgroup whose processes are gone until somebody removes it, in each hierarchy.
-fn remove_cgroups(name: &str) {
-    let root = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain([root.to_owned()]) {
-        remove_below(&hierarchy.join(name));
-    }
-}
-
-fn remove_below(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
-        remove_below(&entry.path());
-    }
-    // One that is still busy costs a few hundred bytes.
-    let _ = fs::remove_dir(folder);
 }

@@ -7,6 +7,7 @@
 mod access;
 mod audit;
 mod certificates;
+mod cgroup;
 mod components;
 mod engine;
 mod go;
