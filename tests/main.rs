@@ -3,5 +3,6 @@
 mod brokers;
 mod check;
 mod cluster;
+mod container;
 mod stage;
 mod tidy;

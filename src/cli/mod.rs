@@ -8,6 +8,8 @@ mod check;
 mod crds;
 mod demo;
 #[cfg(feature = "cluster")]
+mod health;
+#[cfg(feature = "cluster")]
 mod run;
 mod scalers;
 
@@ -26,6 +28,8 @@ enum Command {
     Check(check::Check),
     Demo(demo::Demo),
     Crds(crds::Crds),
+    #[cfg(feature = "cluster")]
+    Health(health::Health),
     Scalers(scalers::Scalers),
 }
 
@@ -46,6 +50,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
+        #[cfg(feature = "cluster")]
+        Command::Health(health) => health.run(),
         Command::Scalers(scalers) => scalers.run(),
     };
     match done {
