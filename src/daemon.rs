@@ -2,28 +2,28 @@
 
 mod dispatch;
 mod inventory;
+mod layers;
 mod pools;
 mod resolve;
 mod scaled;
+mod standing;
 mod state;
+mod tell;
+mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use springtide_clouds::Cloud;
 use springtide_clouds::kwok::{KwokCloud, KwokOptions, KwokPorts};
-use springtide_core::check;
 use springtide_core::name::Key;
 use springtide_core::nodes;
-use springtide_core::nodes::decide::{EFFORT, as_planned};
 use springtide_core::nodes::offer::ClassRef;
-use springtide_core::plan::{Action, Plan, Unplaced};
-use springtide_core::scale::demand::Present;
+use springtide_core::plan::{Action, Plan};
 use springtide_scalers::{Polled, Poller, TriggerId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -31,14 +31,16 @@ use tokio::time::Instant;
 
 use self::dispatch::{Dispatcher, Done};
 use self::inventory::Inventory;
+use self::layers::Layers;
 use self::pools::PoolReports;
-use self::resolve::Resolved;
+use self::resolve::{Resolved, Resolver};
 use self::state::State;
+use self::tell::Told;
 use crate::kube::act::{ActError, Actor, Fact};
 use crate::kube::lease::{Leadership, LeaseOptions, compete};
 use crate::kube::ports::KubePorts;
-use crate::kube::report::{self, Note, Report};
-use crate::kube::rivals::{self, Rivals};
+use crate::kube::report::{self, Report};
+use crate::kube::rivals;
 use crate::kube::watch::{Sighting, all as watch_all};
 use crate::settings::{Layer, Settings};
 use crate::telemetry::{self, Ready, names};
@@ -51,8 +53,6 @@ const SLOW: Duration = Duration::from_secs(10);
 const OFFERS_AGAIN: Duration = Duration::from_secs(5);
 /// Secrets and refused templates are asked for again after this.
 const REFRESH: Duration = Duration::from_secs(60);
-/// Of pods that wait for the same reason so many are told.
-const MOST_EVENTS: usize = 10;
 /// More sightings than this are not taken in between two turns.
 const MOST_NEWS: usize = 10_000;
 
@@ -76,7 +76,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         duration: settings.lease_duration,
     };
     let (leadership, competing) = compete(client.clone(), lease, stop.clone());
-    let daemon = Daemon::new(settings, client, clouds, &identity, ready);
+    let daemon = Daemon::new(&settings, client, clouds, leadership.clone(), &identity, ready);
     tracing::info!(%identity, "started");
     daemon.run(leadership, stop_signal()).await;
     stop_tx.send_replace(true);
@@ -117,7 +117,6 @@ async fn stop_signal() {
 }
 
 struct Daemon {
-    settings: Settings,
     client: kube::Client,
     clouds: Arc<[Arc<dyn Cloud>]>,
     ready: Ready,
@@ -133,24 +132,30 @@ struct Daemon {
     owners: BTreeMap<TriggerId, Key>,
     next_trigger: u64,
     done: mpsc::Receiver<Done>,
+    resolver: Resolver,
     resolved: mpsc::Receiver<Resolved>,
-    resolved_tx: mpsc::Sender<Resolved>,
     offers: mpsc::Receiver<(ClassRef, Result<Vec<nodes::offer::InstanceType>, String>)>,
     offers_tx: mpsc::Sender<(ClassRef, Result<Vec<nodes::offer::InstanceType>, String>)>,
     inventories: mpsc::Receiver<Inventory>,
     inventories_tx: mpsc::Sender<Inventory>,
     counted: Option<Instant>,
     resumed: bool,
-    left_over: BTreeMap<nodes::shape::ShapeId, String>,
-    rivals: watch::Receiver<Option<Rivals>>,
+    layers: Layers,
     led: bool,
     refreshed: Instant,
-    shadowed: Vec<String>,
     pools: PoolReports,
+    told: Told,
 }
 
 impl Daemon {
-    fn new(settings: Settings, client: kube::Client, clouds: Arc<[Arc<dyn Cloud>]>, identity: &str, ready: Ready) -> Self {
+    fn new(
+        settings: &Settings,
+        client: kube::Client,
+        clouds: Arc<[Arc<dyn Cloud>]>,
+        leadership: Leadership,
+        identity: &str,
+        ready: Ready,
+    ) -> Self {
         let (sightings_tx, sightings) = mpsc::channel(1024);
         let (polled_tx, polled) = mpsc::channel(1024);
         let (done_tx, done) = mpsc::channel(256);
@@ -162,9 +167,9 @@ impl Daemon {
         metrics::gauge!(names::LEADER).set(0.0);
         let mut daemon = Self {
             dispatcher: Dispatcher::new(Actor::new(client.clone(), Arc::clone(&clouds)), done_tx),
-            reports: report::start(client.clone(), identity),
-            rivals: rivals::look(client.clone()),
-            settings,
+            reports: report::start(client.clone(), leadership, identity),
+            layers: Layers::new(settings, rivals::look(client.clone())),
+            resolver: Resolver::new(client.clone(), &settings.namespace, resolved_tx),
             client,
             clouds,
             ready,
@@ -179,18 +184,16 @@ impl Daemon {
             next_trigger: 0,
             done,
             resolved,
-            resolved_tx,
             offers,
             offers_tx,
             inventories,
             inventories_tx,
             counted: None,
             resumed: false,
-            left_over: BTreeMap::new(),
             led: false,
             refreshed: Instant::now(),
-            shadowed: Vec::new(),
             pools: PoolReports::default(),
+            told: Told::default(),
         };
         daemon.begin_round();
         daemon
@@ -239,8 +242,8 @@ impl Daemon {
     /// Watches are begun anew with each leadership: what a standby has seen may lag behind what the leader before it wrote.
     fn begin_round(&mut self) {
         self.round += 1;
-        self.state.begin_round();
-        self.watches = watch_all(&self.client, self.round, &self.sightings_tx);
+        self.watches = watch_all(&self.client, &self.layers.kinds(), self.round, &self.sightings_tx);
+        self.state.begin_round(self.watches.len());
     }
 
     fn see(&mut self, sighting: Sighting) {
@@ -250,8 +253,9 @@ impl Daemon {
     }
 
     fn compare(&mut self, inventory: Inventory) {
-        if self.led && self.state.is_complete() && self.may_write(Layer::Nodes) {
-            inventory.compare(&mut self.state.cluster, &self.state.unreadable_claims);
+        if self.led && self.state.is_complete() && self.layers.may_write(Layer::Nodes) {
+            let unreadable = self.state.unreadable_claims();
+            inventory.compare(&mut self.state.cluster, &unreadable);
         }
     }
 
@@ -269,7 +273,8 @@ impl Daemon {
             if let Some(known) = self.state.cluster.workloads.get_mut(workload) {
                 known.writing = None;
             }
-            for scaled in self.state.scaled.values_mut().filter(|scaled| scaled.target == *workload) {
+            // Of two that name one target, only the one that may scale it has done so.
+            for scaled in self.state.scaled.values_mut().filter(|scaled| scaled.target == *workload && scaled.may_scale()) {
                 scaled.dirty = true;
                 let landed = |fact: &Fact| matches!(fact, Fact::Scaled { replicas, .. } if replicas == to);
                 if done.result.as_ref().is_ok_and(|facts| facts.iter().any(landed)) {
@@ -300,11 +305,13 @@ impl Daemon {
     }
 
     fn bind(&mut self, resolved: Resolved) {
+        self.resolver.ended(&resolved.key);
         let Some(scaled) = self.state.scaled.get_mut(&resolved.key) else { return };
         // Where the API server did not answer, what was bound before stays; the next refresh asks again.
         if scaled.object.metadata.generation != resolved.generation || resolved.unanswered && scaled.policy.is_some() {
             return;
         }
+        scaled.may_heal = resolved.asked || resolved.unanswered;
         let bound = resolve::bind(scaled, resolved, &mut self.next_trigger);
         let interval = bound.interval;
         for (id, trigger) in bound.set {
@@ -319,7 +326,10 @@ impl Daemon {
 
     fn offer(&mut self, class: ClassRef, offers: Result<Vec<nodes::offer::InstanceType>, String>) {
         match offers {
-            Ok(types) => drop(self.state.offers.0.insert(class, Arc::new(types))),
+            Ok(types) => {
+                self.state.offers.0.insert(class, Arc::new(types));
+                self.state.refresh_pools();
+            }
             Err(error) => {
                 tracing::warn!(%class, error, "what can be bought is not known");
                 if self.state.cluster.classes.contains(&class) {
@@ -333,21 +343,14 @@ impl Daemon {
     fn turn(&mut self, leads: bool) -> Instant {
         let begun = Instant::now();
         self.change_role(leads);
-        let complete = self.state.is_complete() && self.rivals.borrow().is_some();
+        let complete = self.state.is_complete() && self.layers.are_known();
         self.ready.store(self.state.is_complete(), Ordering::Relaxed);
         self.follow_up();
         if !leads || !complete {
             return begun + SLOW;
         }
         let now = Timestamp::now();
-        if !self.resumed && self.may_write(Layer::Nodes) {
-            self.resumed = true;
-            self.resume_clouds();
-        }
-        if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) && self.may_write(Layer::Nodes) {
-            self.counted = Some(begun);
-            inventory::take(&self.clouds, &self.inventories_tx);
-        }
+        self.look_after_machines(begun);
         // Replicas come before nodes, so that intent is planned for in the same turn; reports come last, of what was decided.
         let scales = self.decide_replicas(now);
         let plan = self.decide_nodes(now);
@@ -363,10 +366,14 @@ impl Daemon {
         }
         self.led = leads;
         metrics::gauge!(names::LEADER).set(if leads { 1.0 } else { 0.0 });
+        drop(self.reports.send(Report::Forget));
         if leads {
             tracing::info!("this process leads");
             self.counted = None;
             self.resumed = false;
+            // What was to be told and was not is told now.
+            self.pools = PoolReports::default();
+            self.told = Told::default();
             // What was read and remembered before may be old, or another's: a leader begins with what the objects tell.
             let now = Timestamp::now();
             self.state.scaled.values_mut().for_each(|scaled| scaled.begin_anew(now));
@@ -378,6 +385,20 @@ impl Daemon {
         } else {
             tracing::info!("this process stands by");
             self.poller.pause_all();
+        }
+    }
+
+    /// Once in each leadership what was begun at the clouds is gone on with, and now and then machines are compared with claims.
+    fn look_after_machines(&mut self, begun: Instant) {
+        if !self.layers.may_write(Layer::Nodes) {
+            return;
+        }
+        if !std::mem::replace(&mut self.resumed, true) {
+            self.resume_clouds();
+        }
+        if self.counted.is_none_or(|counted| counted.elapsed() > inventory::EVERY) {
+            self.counted = Some(begun);
+            inventory::take(&self.clouds, &self.inventories_tx);
         }
     }
 
@@ -403,24 +424,21 @@ impl Daemon {
             self.state.news.unresolved.extend(self.state.scaled.keys().cloned());
         }
         let news = std::mem::take(&mut self.state.news);
-        for (kind, key, error) in news.unreadable {
-            tracing::warn!(?kind, object = %key, error, "an object cannot be read and is left alone");
+        let dropped = news.dropped.iter().flat_map(|scaled| &scaled.triggers).map(|trigger| trigger.id);
+        for id in dropped.chain(news.unbound) {
+            self.owners.remove(&id);
+            self.poller.remove(id);
         }
-        for scaled in news.dropped {
-            for trigger in &scaled.triggers {
-                self.owners.remove(&trigger.id);
-                self.poller.remove(trigger.id);
+        let mut unresolved = news.unresolved;
+        self.state.news.unresolved = if self.state.is_complete() {
+            if self.led {
+                let failing = self.state.scaled.iter().filter(|(_, scaled)| scaled.fails_and_may_heal()).map(|(key, _)| key);
+                unresolved.extend(self.resolver.due(failing));
             }
-        }
-        if self.state.is_complete() {
-            for key in news.unresolved {
-                if let Some(scaled) = self.state.scaled.get(&key) {
-                    resolve::start(&self.client, &self.settings.namespace, scaled, &self.state.auths, self.resolved_tx.clone());
-                }
-            }
+            self.resolver.begin(unresolved, &self.state.scaled, &self.state.auths)
         } else {
-            self.state.news.unresolved = news.unresolved;
-        }
+            unresolved
+        };
         for class in news.classes {
             let serves = |cloud: &&Arc<dyn Cloud>| class.group == cloud.kind().0 && class.kind == cloud.kind().1;
             if let Some(cloud) = self.clouds.iter().find(serves).cloned() {
@@ -436,205 +454,12 @@ impl Daemon {
         }
     }
 
-    fn decide_replicas(&mut self, now: Timestamp) -> Vec<Action> {
-        let conflicts = resolve::conflicts(&self.state);
-        let writes = self.may_write(Layer::Workloads);
-        let drives_nodes = writes || !self.may_write(Layer::Nodes);
-        let mut actions = Vec::new();
-        // Made anew each turn: what nobody wants any more is not in it.
-        let mut wanted = BTreeMap::new();
-        for (key, scaled) in &mut self.state.scaled {
-            if scaled.object.metadata.deletion_timestamp.is_some() {
-                if scaled.has_finalizer() && !scaled.is_shadow() {
-                    actions.push(Action::ReleaseScaled { object: key.clone() });
-                }
-                continue;
-            }
-            let workload = self.state.cluster.workloads.get(&scaled.target);
-            scaled.set_obstacle(workload.is_some(), conflicts.get(key));
-            let Some(workload) = workload.filter(|_| scaled.may_scale()) else { continue };
-            if let Some(autoscaler) = scaled.left_autoscaler(&self.state.hpas).filter(|_| !scaled.is_shadow()) {
-                actions.push(Action::RemoveAutoscaler { autoscaler });
-            }
-            // Replicas that nobody will write are no reason to start nodes, unless nodes are only thought of too.
-            let drives = drives_nodes && !scaled.is_shadow();
-            let due = scaled.demand.as_ref().and_then(|demand| demand.look_again).is_some_and(|due| due <= now);
-            if workload.writing.is_some() || !(scaled.dirty || due || scaled.saw(workload.replicas)) {
-                wanted.extend(scaled.demand.as_ref().filter(|_| drives).map(|demand| (scaled.target.clone(), demand.want)));
-                continue;
-            }
-            let counts = self.state.cluster.counts_of(workload);
-            scaled.decide(
-                now,
-                Present { replicas: workload.replicas, existing: workload.existing, ready: springtide_core::units::Replicas(counts.ready) },
-            );
-            let Some(demand) = &scaled.demand else { continue };
-            let (want, reasons) = (demand.want, demand.reasons.clone());
-            if drives {
-                wanted.insert(scaled.target.clone(), want);
-            }
-            if want != workload.replicas && (scaled.is_shadow() || !writes) {
-                if scaled.is_news_in_shadow(want) {
-                    let action = format!("scale {} from {} to {want}", scaled.target, workload.replicas);
-                    tracing::info!(scaled_object = %key, action, "not done: shadow mode");
-                }
-            } else if want != workload.replicas {
-                actions.push(Action::Scale {
-                    workload: scaled.target.clone(),
-                    version: workload.version,
-                    from: workload.replicas,
-                    to: want,
-                    reasons,
-                });
-            }
-        }
-        self.state.wanted = wanted;
-        actions
-    }
-
-    fn decide_nodes(&mut self, now: Timestamp) -> Plan {
-        let memory = std::mem::take(&mut self.state.memory);
-        let (mut plan, memory) = nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, EFFORT, memory);
-        self.state.memory = memory;
-        // A plan that breaks a promise is a defect of ours: what it breaks it with is not done, and the rest is.
-        let breaches = check::check(now, &self.state.cluster, &self.state.wanted, &self.state.offers, &plan);
-        for breach in &breaches {
-            tracing::error!(%breach, "a plan was refused in part: this is a defect of the planner");
-        }
-        let refused: BTreeSet<usize> = breaches.into_iter().flat_map(|breach| breach.actions).collect();
-        let mut at = 0..;
-        plan.actions.retain(|_| at.next().is_none_or(|i| !refused.contains(&i)));
-        plan
-    }
-
-    fn carry_out(&mut self, now: Timestamp, scales: Vec<Action>, plan: &Plan) {
-        let workloads = self.may_write(Layer::Workloads);
-        let nodes = self.may_write(Layer::Nodes);
-        for action in scales {
-            if !workloads {
-                tracing::debug!(%action, "not done: shadow mode");
-                continue;
-            }
-            if !matches!(action, Action::Scale { .. }) {
-                self.dispatcher.begin(&action, None);
-            } else if let Action::Scale { workload, to, .. } = &action
-                && self.dispatcher.begin(&action, None)
-                && let Some(known) = self.state.cluster.workloads.get_mut(workload)
-            {
-                known.writing = Some(*to);
-            }
-        }
-        if nodes {
-            for (name, claim) in as_planned(plan, &self.state.cluster, now) {
-                self.state.cluster.apply_claim(name, claim);
-            }
-        }
-        for action in &plan.actions {
-            if nodes && !self.is_in_shadow(action) || matches!(action, Action::Probe { .. }) {
-                let claim = action.claim().and_then(|name| self.state.cluster.claims.get(name));
-                self.dispatcher.begin(action, claim);
-            } else {
-                tracing::debug!(%action, "not done: shadow mode");
-            }
-        }
-    }
-
-    /// Whether an action is about a node of a pool that is in shadow mode by annotation.
-    fn is_in_shadow(&self, action: &Action) -> bool {
-        let cluster = &self.state.cluster;
-        let of_claim = action.claim().and_then(|name| cluster.claims.get(name)).map(|claim| &claim.spec.pool);
-        let of_node = || action.node().and_then(|name| cluster.nodes.get(name)).and_then(|node| node.labels.get(nodes::NODE_POOL));
-        of_claim.or_else(of_node).is_some_and(|pool| self.state.shadow_pools.contains(pool))
-    }
-
-    /// Whether this layer writes: it is ours to run, nobody else is at work in it, and it is not in shadow mode.
-    fn may_write(&mut self, layer: Layer) -> bool {
-        let rivals = self.rivals.borrow().clone().unwrap_or_default();
-        let (name, rival) = match layer {
-            Layer::Workloads => ("workloads", rivals.keda),
-            Layer::Nodes => ("nodes", rivals.karpenter),
-        };
-        let why = if !self.settings.layers.contains(&layer) {
-            Some(format!("{name}: not among --layers"))
-        } else if self.settings.shadow {
-            Some(format!("{name}: --shadow"))
-        } else {
-            rival.map(|lease| format!("{name}: another controller renews its Lease {lease}"))
-        };
-        self.shadowed.retain(|known| !known.starts_with(name) || Some(known) == why.as_ref());
-        if let Some(why) = &why
-            && !self.shadowed.contains(why)
-        {
-            tracing::info!(layer = name, reason = why, "this layer is in shadow mode: it decides and writes nothing");
-            self.shadowed.push(why.clone());
-        }
-        why.is_none()
-    }
-
-    fn report(&mut self, now: Timestamp, plan: &Plan) {
-        self.explain_left_over(plan);
-        let holdings = pools::holdings(&self.state.cluster);
-        for (pool, held) in &holdings {
-            metrics::gauge!(names::NODES, "nodepool" => pool.to_string()).set(f64::from(held.machines));
-            #[expect(clippy::cast_precision_loss, reason = "a price is far below 2^52 millionths of a dollar")]
-            metrics::gauge!(names::PRICE, "nodepool" => pool.to_string()).set(held.price as f64 / 1e6);
-        }
-        metrics::gauge!(names::UNPLACED).set(plan.unplaced.iter().map(|unplaced| f64::from(unplaced.count)).sum::<f64>());
-        let pool_reports = self.pools.changes(now, &self.state, &holdings);
-        if self.may_write(Layer::Nodes) {
-            pool_reports.into_iter().for_each(|report| drop(self.reports.send(report)));
-        }
-        let writes = self.may_write(Layer::Workloads);
-        for (key, scaled) in &mut self.state.scaled {
-            scaled.withheld = plan.withheld.iter().find(|(workload, _)| *workload == scaled.target).map(|(_, reason)| reason.clone());
-            scaled.count();
-            if !writes {
-                continue;
-            }
-            if let Some(patch) = scaled.status(now) {
-                drop(self.reports.send(Report::Status { kind: crate::kube::watch::Custom::ScaledObject, key: key.clone(), patch }));
-            }
-            let about = scaled.reference();
-            for note in scaled.notes() {
-                drop(self.reports.send(Report::Event { about: Box::new(about.clone()), note }));
-            }
-        }
-    }
-
-    /// Says why pods get no node: in the log and at the pods, once for each reason.
-    fn explain_left_over(&mut self, plan: &Plan) {
-        let writes = self.may_write(Layer::Nodes);
-        let why = |unplaced: &Unplaced| unplaced.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let now: BTreeMap<_, _> = plan.unplaced.iter().map(|unplaced| (unplaced.shape, why(unplaced))).collect();
-        for unplaced in &plan.unplaced {
-            let Some(text) = now.get(&unplaced.shape).filter(|text| self.left_over.get(&unplaced.shape) != Some(*text)) else { continue };
-            let waiting = self.state.cluster.waiting().get(&unplaced.shape);
-            let first = waiting.and_then(|pods| pods.first()).map_or_else(|| "pods that are wanted".to_owned(), ToString::to_string);
-            tracing::info!(pods = unplaced.count, first, reason = text, "no node for pods");
-            for key in waiting.into_iter().flatten().take(MOST_EVENTS) {
-                let Some(pod) = self.state.cluster.pods.get(key) else { continue };
-                let about = ObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("Pod".to_owned()),
-                    name: Some(key.name.to_string()),
-                    namespace: Some(key.namespace.to_string()),
-                    uid: Some(pod.uid.to_string()),
-                    ..ObjectReference::default()
-                };
-                let note = Note { warning: true, reason: "FailedScheduling", action: "Plan", message: text.clone() };
-                if writes {
-                    drop(self.reports.send(Report::Event { about: Box::new(about), note }));
-                }
-            }
-        }
-        self.left_over = now;
-    }
-
     fn next_turn(&mut self, begun: Instant, now: Timestamp, plan: &Plan) -> Instant {
         let of_scaled = self.state.scaled.values().filter_map(|scaled| scaled.demand.as_ref()?.look_again);
         let due = of_scaled.chain(plan.look_again).filter(|due| *due > now).min();
         let wait = due.and_then(|due| Duration::try_from(due.duration_since(now)).ok()).unwrap_or(SLOW);
         let next = begun + wait.clamp(BREATH, SLOW);
-        self.dispatcher.next_retry().map_or(next, |retry| next.min(retry.max(begun + BREATH)))
+        let retries = [self.dispatcher.next_retry(), self.resolver.next()].into_iter().flatten();
+        retries.fold(next, |next, retry| next.min(retry.max(begun + BREATH)))
     }
 }

@@ -1,10 +1,12 @@
 //! The `springtide` program: parse, dispatch, exit.
 
+mod check;
 mod cli;
 #[cfg(feature = "cluster")]
 mod daemon;
 #[cfg(feature = "cluster")]
 mod kube;
+mod manifests;
 #[cfg(feature = "cluster")]
 mod settings;
 #[cfg(feature = "cluster")]

@@ -30,9 +30,9 @@ pub struct Settings {
     #[arg(long, env = "SPRINGTIDE_METRICS_ADDRESS", default_value = "0.0.0.0:8080", value_name = "IP:PORT")]
     pub metrics_address: SocketAddr,
 
-    /// Where the kubelet finds health and readiness (`/healthz`, `/readyz`).
-    #[arg(long, env = "SPRINGTIDE_HEALTH_ADDRESS", default_value = "0.0.0.0:8081", value_name = "IP:PORT")]
-    pub health_address: SocketAddr,
+    /// Where health is served.
+    #[command(flatten)]
+    pub health: HealthAddress,
 
     /// The name of the Lease by which one of several daemons leads.
     #[arg(long, env = "SPRINGTIDE_LEASE_NAME", default_value = "springtide")]
@@ -59,13 +59,30 @@ pub struct Settings {
     pub log_level: String,
 }
 
+/// Where the daemon says how it is. `springtide health` asks there, so both read it from one declaration.
+#[derive(Debug, Clone, Args)]
+pub struct HealthAddress {
+    /// Where the kubelet finds health and readiness (`/healthz`, `/readyz`).
+    #[arg(long, env = "SPRINGTIDE_HEALTH_ADDRESS", default_value = "0.0.0.0:8081", value_name = "IP:PORT")]
+    pub health_address: SocketAddr,
+}
+
 /// A layer of the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Layer {
     /// ScaledObjects and their targets.
     Workloads,
     /// NodePools, NodeClaims and nodes.
     Nodes,
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Workloads => "workloads",
+            Self::Nodes => "nodes",
+        })
+    }
 }
 
 /// How logs are written.
@@ -89,7 +106,7 @@ pub fn checked(settings: Settings) -> anyhow::Result<Settings> {
     if settings.lease_duration < Duration::from_secs(3) {
         wrong.push(format!("--lease-duration: {:?} is too short to be renewed in time; give 3s or more", settings.lease_duration));
     }
-    if settings.metrics_address == settings.health_address && settings.metrics_address.port() != 0 {
+    if settings.metrics_address == settings.health.health_address && settings.metrics_address.port() != 0 {
         wrong.push(format!("--metrics-address and --health-address are both {}; give two", settings.metrics_address));
     }
     anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));

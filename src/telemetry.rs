@@ -86,7 +86,7 @@ pub async fn serve(settings: &Settings, handle: PrometheusHandle, ready: Ready) 
         })
     };
     let health = Router::new().route("/healthz", get(|| std::future::ready("ok\n"))).route("/readyz", get(readyz));
-    for (address, routes) in [(settings.metrics_address, metrics), (settings.health_address, health)] {
+    for (address, routes) in [(settings.metrics_address, metrics), (settings.health.health_address, health)] {
         let failed = |error: std::io::Error| TelemetryError::Listen { address, message: error.to_string() };
         let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
         tokio::spawn(async move {

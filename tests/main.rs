@@ -1,7 +1,9 @@
 //! All tests of the whole: on real parts where a part could lie. Units and cases of the core are beside its code.
 
 mod brokers;
+mod check;
 mod cluster;
+mod container;
 mod page;
 mod stage;
 mod tidy;

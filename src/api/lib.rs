@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lenient;
 pub mod quantity;
 mod schema;
+pub mod structure;
 pub mod typed;
 pub mod validate;
 

@@ -186,8 +186,8 @@ fn template_metadata() -> Value {
 }
 
 /// Takes descriptions out, leaves of metadata what can be set in a template, and says of quantities what text they may be. Of the types that are a number or
-/// a text, only ports are no quantities.
-fn as_in_a_crd(schema: &mut Value) {
+/// a text, only ports and the shares of a rollout are no quantities.
+pub(crate) fn as_in_a_crd(schema: &mut Value) {
     if schema.pointer("/properties/managedFields").is_some() {
         *schema = template_metadata();
     }
@@ -218,7 +218,7 @@ fn int_or_string(name: &str, schema: &mut Value) {
         return;
     }
     let mut written: Map<String, Value> = quantity().as_object().cloned().unwrap_or_default();
-    if name == "port" {
+    if matches!(name, "port" | "maxSurge" | "maxUnavailable") {
         written.remove("pattern");
     }
     *schema = Value::Object(written);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use crate::karpenter::validate::{node_claim, node_pool};
+pub use crate::karpenter::validate::{kwok_node_class, node_claim, node_pool};
 pub use crate::keda::validate::{cluster_trigger_authentication, scaled_job, scaled_object, trigger_authentication};
 use crate::{duration, labels};
 
@@ -92,7 +92,9 @@ fn is_name(text: &str) -> bool {
     text.len() <= 63 && ends(text.bytes().next()) && ends(text.bytes().last()) && text.bytes().all(inner)
 }
 
-fn is_domain(text: &str) -> bool {
+/// Whether a text may be the name of an object: parts of lower-case letters, digits and -, separated by dots.
+#[must_use]
+pub fn is_domain(text: &str) -> bool {
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part = |part: &str| {
         let ends = |end: Option<u8>| end.is_some_and(lower);

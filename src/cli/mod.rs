@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod check;
 mod crds;
 mod demo;
+#[cfg(feature = "cluster")]
+mod health;
 #[cfg(feature = "cluster")]
 mod run;
 mod scalers;
@@ -22,8 +25,11 @@ struct Cli {
 enum Command {
     #[cfg(feature = "cluster")]
     Run(Box<run::Run>),
+    Check(check::Check),
     Demo(demo::Demo),
     Crds(crds::Crds),
+    #[cfg(feature = "cluster")]
+    Health(health::Health),
     Scalers(scalers::Scalers),
 }
 
@@ -41,8 +47,11 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         #[cfg(feature = "cluster")]
         Command::Run(run) => run.run(),
+        Command::Check(check) => check.run(),
         Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
+        #[cfg(feature = "cluster")]
+        Command::Health(health) => health.run(),
         Command::Scalers(scalers) => scalers.run(),
     };
     match done {

@@ -210,6 +210,8 @@ pub enum Why {
     MachineEnded,
     /// Its node was deleted by another hand.
     NodeDeleted,
+    /// Its claim is being deleted, by us a moment ago or by another hand.
+    ClaimDeleted,
 }
 
 impl fmt::Display for Why {
@@ -226,6 +228,7 @@ impl fmt::Display for Why {
             Self::Interrupted => "the cloud takes its machine back",
             Self::MachineEnded => "its machine is no more",
             Self::NodeDeleted => "its node was deleted",
+            Self::ClaimDeleted => "its NodeClaim is being deleted",
         })
     }
 }

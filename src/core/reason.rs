@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
 use crate::nodes::intent::PATIENCE;
+use crate::nodes::resources;
 use crate::nodes::shape::Beyond;
 use crate::units::{MetricMilli, Replicas};
 use crate::{Span, Timestamp};
@@ -114,7 +115,7 @@ pub enum NoNode {
     Label { pool: Name, key: Name },
     NothingFits { pool: Name, types: usize },
     OutOfStock { pool: Name, types: usize, until: Timestamp },
-    Limit { pool: Name, resource: Name },
+    Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
     EffortSpent,
 }
 
@@ -126,9 +127,22 @@ impl fmt::Display for NoNode {
             Self::PoolUnusable { pool, why } => write!(f, "pool {pool} cannot be used: {why}"),
             Self::Taint { pool, key } => write!(f, "pool {pool} is excluded by its taint {key}"),
             Self::Label { pool, key } => write!(f, "pool {pool} is excluded by the label {key}"),
+            Self::NothingFits { pool, types: 0 } => {
+                write!(f, "no instance type is known that pool {pool} may buy: its cloud has not said yet what it sells, or sells none")
+            }
             Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
             Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
-            Self::Limit { pool, resource } => write!(f, "pool {pool} has reached its limit of {resource}"),
+            Self::Limit { pool, resource, used, limit, least } => {
+                let amount = |n: i64| resources::amount(resource, n);
+                write!(
+                    f,
+                    "pool {pool} has reached its limit of {resource}: {} of {} are used, and the smallest machine that would do adds {}; raise spec.limits.{resource} of NodePool {pool} to {} or more, or free some of it",
+                    amount(*used),
+                    amount(*limit),
+                    amount(*least),
+                    amount(used.saturating_add(*least))
+                )
+            }
             Self::EffortSpent => f.write_str("the planner's effort for this turn was spent; the next turn goes on"),
         }
     }

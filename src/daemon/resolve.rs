@@ -1,6 +1,7 @@
 //! From a ScaledObject's text to triggers that can be polled: its secrets are read, its triggers typed, and all that is wrong is said at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use springtide_api::keda::{ScaledObject, TriggerAuthenticationSpec, validate};
@@ -8,16 +9,25 @@ use springtide_api::typed::scaled::{self, BoundTrigger};
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
-use springtide_scalers::{AuthParams, ResolvedEnv, Trigger, TriggerId, parse};
-use tokio::sync::mpsc;
+use springtide_scalers::{AuthParams, Trigger, TriggerId, parse};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::scaled::Scaled;
 use super::state::State;
-use crate::kube::auth::{FromObject, Reader};
+use crate::kube::auth::{Environment, FromObject, Objects, Reader};
+use crate::kube::discovery;
 
-/// So often is a question repeated that the API server did not answer, after pauses that grow by this.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
+/// So many ScaledObjects are resolved at a time: the API server has others to serve.
+const AT_ONCE: usize = 16;
+/// Longer than this no ScaledObject's questions are waited for; they are asked again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// One that fails is resolved anew after this, and then after twice the time each.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// No retry waits longer while few fail, so that a Secret that was corrected in place is soon seen to be.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// Where many fail, each waits so long for each of them: all together ask 20 times a second at most.
+const SHARE: Duration = Duration::from_millis(50);
 
 /// What a ScaledObject's triggers came to.
 pub struct Resolved {
@@ -29,6 +39,8 @@ pub struct Resolved {
     pub triggers: Result<Vec<Trigger>, Vec<String>>,
     /// Whether the API server did not answer: then what is wrong may be nothing.
     pub unanswered: bool,
+    /// Whether anything was asked that no watch tells of: then what is wrong may heal without any news.
+    pub asked: bool,
 }
 
 /// Triggers for the poller, and the ScaledObject's part.
@@ -41,34 +53,100 @@ pub struct Bound {
     pub result: Result<(Policy, Vec<BoundTrigger<TriggerId>>), Vec<String>>,
 }
 
-/// Begins to resolve; the answer comes by `tx`.
-pub fn start(
-    client: &kube::Client,
-    cluster_namespace: &str,
-    scaled: &Scaled,
-    auths: &BTreeMap<Key, TriggerAuthenticationSpec>,
+/// What a ScaledObject may refer to: the spec of each authentication, or why it cannot be read.
+pub type Authentications = BTreeMap<Key, Result<TriggerAuthenticationSpec, String>>;
+
+/// Resolves ScaledObjects, no two of one name and not too many at a time, and those that fail again and again.
+pub struct Resolver {
+    client: kube::Client,
+    cluster_namespace: String,
     tx: mpsc::Sender<Resolved>,
-) {
-    let object = scaled.object.clone();
-    let (key, target) = (scaled.key(), scaled.target.clone());
-    let wanted =
-        scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
-    let auths: BTreeMap<Key, TriggerAuthenticationSpec> = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
-    let (client, cluster_namespace) = (client.clone(), cluster_namespace.to_owned());
-    tokio::spawn(async move {
-        let mut triggers = Err(Vec::new());
-        let mut unanswered = false;
-        for attempt in 0..TRIES {
-            tokio::time::sleep(PAUSE * attempt).await;
-            let mut reader = Reader::new(client.clone());
-            triggers = resolve(&mut reader, &cluster_namespace, &object, &target, &auths).await;
-            unanswered = reader.unanswered;
-            if !unanswered {
-                break;
+    permits: Arc<Semaphore>,
+    running: BTreeSet<Key>,
+    failing: Failing,
+}
+
+impl Resolver {
+    /// One that sends its answers to `tx`. Secrets of ClusterTriggerAuthentications lie in `cluster_namespace`.
+    #[must_use]
+    pub fn new(client: kube::Client, cluster_namespace: &str, tx: mpsc::Sender<Resolved>) -> Self {
+        Self {
+            client,
+            cluster_namespace: cluster_namespace.to_owned(),
+            tx,
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            running: BTreeSet::new(),
+            failing: Failing::default(),
+        }
+    }
+
+    /// Begins to resolve these; what several of them refer to is read once. Returns those that have to wait, because an older question of theirs is on its way.
+    pub fn begin(&mut self, keys: BTreeSet<Key>, scaled: &BTreeMap<Key, Scaled>, auths: &Authentications) -> BTreeSet<Key> {
+        let objects = Objects::new(self.client.clone());
+        let mut wait = BTreeSet::new();
+        for key in keys {
+            let Some(scaled) = scaled.get(&key).filter(|scaled| scaled.can_be_read()) else { continue };
+            if self.running.insert(key.clone()) {
+                self.start(scaled, auths, Reader::new(Arc::clone(&objects)));
+            } else {
+                wait.insert(key);
             }
         }
-        drop(tx.send(Resolved { key, generation: object.metadata.generation, triggers, unanswered }).await);
-    });
+        wait
+    }
+
+    fn start(&self, scaled: &Scaled, auths: &Authentications, mut reader: Reader) {
+        let object = scaled.object.clone();
+        let (key, target) = (scaled.key(), scaled.target.clone());
+        let wanted =
+            scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
+        let auths: Authentications = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
+        let (cluster_namespace, tx, permits) = (self.cluster_namespace.clone(), self.tx.clone(), Arc::clone(&self.permits));
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire_owned().await;
+            let asked = resolve(&mut reader, &cluster_namespace, &object, &target, &auths);
+            let triggers = tokio::time::timeout(PATIENCE, asked).await;
+            let unanswered = reader.unanswered || triggers.is_err();
+            let triggers = triggers.unwrap_or_else(|_| Err(vec!["the API server does not answer; it is asked again".to_owned()]));
+            drop(tx.send(Resolved { key, generation: object.metadata.generation, triggers, unanswered, asked: reader.asked }).await);
+        });
+    }
+
+    /// Takes in that an answer has come.
+    pub fn ended(&mut self, key: &Key) {
+        self.running.remove(key);
+    }
+
+    /// Of those that fail now, the ones whose time it is to be resolved anew.
+    pub fn due<'a>(&mut self, failing: impl Iterator<Item = &'a Key>) -> Vec<Key> {
+        self.failing.due(Instant::now(), failing)
+    }
+
+    /// When the next of those that fail is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.failing.0.values().map(|(_, next)| *next).min()
+    }
+}
+
+/// ScaledObjects that fail: how often each was resolved anew since, and when it is again.
+#[derive(Default)]
+struct Failing(BTreeMap<Key, (u32, Instant)>);
+
+impl Failing {
+    fn due<'a>(&mut self, now: Instant, failing: impl Iterator<Item = &'a Key>) -> Vec<Key> {
+        let before = std::mem::take(&mut self.0);
+        self.0 = failing.map(|key| (key.clone(), before.get(key).copied().unwrap_or((0, now + FIRST_RETRY)))).collect();
+        let share = SHARE.saturating_mul(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        let mut due = Vec::new();
+        for (key, (tries, next)) in self.0.iter_mut().filter(|(_, (_, next))| *next <= now) {
+            *tries += 1;
+            *next = now + LONGEST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow((*tries).min(10))).max(share);
+            due.push(key.clone());
+        }
+        due
+    }
 }
 
 async fn resolve(
@@ -76,53 +154,101 @@ async fn resolve(
     cluster_namespace: &str,
     object: &ScaledObject,
     target: &WorkloadKey,
-    auths: &BTreeMap<Key, TriggerAuthenticationSpec>,
+    auths: &Authentications,
 ) -> Result<Vec<Trigger>, Vec<String>> {
     let mut problems: Vec<String> = validate::scaled_object(object).into_iter().map(|problem| problem.to_string()).collect();
-    if !scaled::TARGETS.contains(&target.kind.as_str()) {
-        problems.push(format!("spec.scaleTargetRef.kind: {} is not scaled; use one of {}", target.kind, scaled::TARGETS.join(", ")));
+    let known = scaled::has_known_target(object);
+    if !known {
+        not_scaled(reader, object, &mut problems).await;
     }
-    let env = if scaled::needs_environment(object) {
+    let env = if known && scaled::needs_environment(object) {
         reader.environment(target, object.spec.scale_target_ref.env_source_container_name.as_deref(), &mut problems).await
     } else {
-        ResolvedEnv::new()
+        Environment::default()
     };
     let mut triggers = Vec::new();
     for (i, trigger) in object.spec.triggers.iter().enumerate() {
-        let mut found = AuthParams::new();
         let before = problems.len();
-        if let Some((name, of_cluster)) = scaled::authentication(trigger) {
-            let namespace = if of_cluster { "" } else { target.key.namespace.as_str() };
-            let kind = if of_cluster { "ClusterTriggerAuthentication" } else { "TriggerAuthentication" };
-            match auths.get(&Key::new(namespace, name)) {
-                Some(spec) => {
-                    let from = if of_cluster { cluster_namespace } else { namespace };
-                    let secrets: Vec<FromObject> =
-                        spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
-                    let maps: Vec<FromObject> =
-                        spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
-                    found = reader.parameters(&format!("{kind} {name}"), from, &secrets, &maps, &mut problems).await;
-                    let unserved = scaled::unserved_sources(spec);
-                    problems.extend(
-                        unserved
-                            .into_iter()
-                            .map(|source| format!("{kind} {name}: {source} is not read yet; use secretTargetRef or configMapTargetRef")),
-                    );
-                }
-                None => problems
-                    .push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name")),
+        let found = parameters(reader, cluster_namespace, target, i, trigger, auths, &mut problems).await;
+        for (field, variable) in trigger.metadata.iter().filter(|(field, _)| field.ends_with("FromEnv")) {
+            if let Some(why) = env.missing.get(variable) {
+                problems.push(format!("spec.triggers[{i}].metadata.{field}: variable {variable} of {target}: {why}"));
             }
         }
         if problems.len() > before {
             // What is missing for want of its authentication is no problem of its own.
             continue;
         }
-        match parse(&trigger.kind, &trigger.metadata, &found, &env) {
+        match parse(&trigger.kind, &trigger.metadata, &found, &env.variables) {
             Ok(trigger) => triggers.push(trigger),
-            Err(wrong) => problems.extend(wrong.into_iter().map(|p| format!("spec.triggers[{i}].{}: {}; {}", p.field, p.what, p.remedy))),
+            Err(wrong) => problems.extend(wrong.into_iter().map(|p| {
+                let under = if p.field == "type" { "" } else { "metadata." };
+                format!("spec.triggers[{i}].{under}{}: {}; {}", p.field, p.what, p.remedy)
+            })),
         }
     }
     if problems.is_empty() { Ok(triggers) } else { Err(problems) }
+}
+
+/// What the authentication of a trigger gives it.
+async fn parameters(
+    reader: &mut Reader,
+    cluster_namespace: &str,
+    target: &WorkloadKey,
+    i: usize,
+    trigger: &springtide_api::keda::Trigger,
+    auths: &Authentications,
+    problems: &mut Vec<String>,
+) -> AuthParams {
+    let Some((name, of_cluster)) = scaled::authentication(trigger) else { return AuthParams::new() };
+    let namespace = if of_cluster { "" } else { target.key.namespace.as_str() };
+    let kind = if of_cluster { "ClusterTriggerAuthentication" } else { "TriggerAuthentication" };
+    let spec = match auths.get(&Key::new(namespace, name)) {
+        Some(Ok(spec)) => spec,
+        Some(Err(why)) => {
+            problems.push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} cannot be read: {why}"));
+            return AuthParams::new();
+        }
+        None => {
+            problems.push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name"));
+            return AuthParams::new();
+        }
+    };
+    let from = if of_cluster { cluster_namespace } else { namespace };
+    let secrets: Vec<FromObject> = spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
+    let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
+    let found = reader.parameters(&format!("spec.triggers[{i}].authenticationRef: {kind} {name}"), from, &secrets, &maps, problems).await;
+    let unserved = scaled::unserved_sources(spec).into_iter();
+    problems.extend(unserved.map(|source| {
+        format!(
+            "spec.triggers[{i}].authenticationRef: {kind} {name}: spec.{source} is not read yet; use secretTargetRef or configMapTargetRef"
+        )
+    }));
+    found
+}
+
+/// Says what is the matter with a target of a kind that is not scaled: the API server knows.
+async fn not_scaled(reader: &mut Reader, object: &ScaledObject, problems: &mut Vec<String>) {
+    let target = &object.spec.scale_target_ref;
+    let (version, kind, served) = (target.api_version(), target.kind(), scaled::TARGETS.join(", "));
+    let Some(found) = reader.kind(version, kind, problems).await else { return };
+    let at = "spec.scaleTargetRef";
+    problems.push(match found {
+        discovery::Kind::NotServed => {
+            format!("{at}.apiVersion: the API server does not serve {version}; correct it, or install what serves it")
+        }
+        discovery::Kind::Unknown => format!("{at}.kind: {version} has no kind {kind}; correct the kind or the apiVersion"),
+        discovery::Kind::WithoutScale if kind == "Job" => format!(
+            "{at}.kind: a Job has no /scale subresource, so there are no replicas to set; use a ScaledJob, or name a {served}"
+        ),
+        discovery::Kind::WithoutScale => format!(
+            "{at}.kind: {kind} of {version} has no /scale subresource, so there are no replicas to set; name a {served}, \
+             or a kind with one"
+        ),
+        discovery::Kind::WithScale => format!(
+            "{at}.kind: {kind} of {version} has a /scale subresource, but this version of Springtide scales only {served}; name one of these"
+        ),
+    });
 }
 
 /// Makes a policy of what was resolved. A trigger that is the same as before keeps its identity, and so its readings.
@@ -154,7 +280,7 @@ pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
 pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
     let mut found = BTreeMap::new();
     let mut by_target: BTreeMap<&WorkloadKey, Vec<(&Key, &Scaled)>> = BTreeMap::new();
-    for (key, scaled) in &state.scaled {
+    for (key, scaled) in state.scaled.iter().filter(|(_, scaled)| scaled::has_known_target(&scaled.object)) {
         by_target.entry(&scaled.target).or_default().push((key, scaled));
     }
     for (target, mut owners) in by_target {
@@ -165,7 +291,7 @@ pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
             found.insert(
                 (*key).clone(),
                 format!(
-                    "the workload '{}' of type '{}' is already managed by the ScaledObject '{}'; delete one of the two",
+                    "spec.scaleTargetRef: the workload '{}' of type '{}' is already managed by the ScaledObject '{}'; delete one of the two, or give one another target",
                     target.key, target.kind, first
                 ),
             );
@@ -175,11 +301,47 @@ pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
             found.insert(
                 first.clone(),
                 format!(
-                    "the workload '{}' of type '{}' is already managed by the hpa '{hpa}'; delete the HorizontalPodAutoscaler",
+                    "spec.scaleTargetRef: the workload '{}' of type '{}' is already managed by the hpa '{hpa}'; delete the HorizontalPodAutoscaler, or give one of the two another target",
                     target.key, target.kind
                 ),
             );
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many seconds each of so many that fail is asked for, within a minute.
+    fn asked(count: u32) -> Vec<Vec<u64>> {
+        let keys: Vec<Key> = (0..count).map(|i| Key::new("default", format!("{i:04}"))).collect();
+        let (mut failing, begun) = (Failing::default(), Instant::now());
+        let mut asked = vec![Vec::new(); keys.len()];
+        for second in 0..60 {
+            for key in failing.due(begun + Duration::from_secs(second), keys.iter()) {
+                asked[keys.binary_search(&key).expect("one of them")].push(second);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn few_that_fail_are_asked_for_within_seconds_and_many_do_not_flood_the_api_server() {
+        assert_eq!(asked(1)[0], [1, 3, 7, 12, 17, 22, 27, 32, 37, 42, 47, 52, 57]);
+        let many = asked(1_000);
+        assert!(many.iter().map(Vec::len).sum::<usize>() <= 20 * 60 + 1_000, "{:?}", many[0]);
+    }
+
+    #[test]
+    fn one_that_no_longer_fails_begins_anew_when_it_does_again() {
+        let (mut failing, now, key) = (Failing::default(), Instant::now(), Key::new("default", "a"));
+        let second = Duration::from_secs(1);
+        assert!(failing.due(now, [&key].into_iter()).is_empty());
+        assert_eq!(failing.due(now + second, [&key].into_iter()).len(), 1);
+        assert!(failing.due(now + second * 2, std::iter::empty()).is_empty() && failing.0.is_empty());
+        assert!(failing.due(now + second * 3, [&key].into_iter()).is_empty());
+        assert_eq!(failing.due(now + second * 4, [&key].into_iter()), [key]);
+    }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
+use springtide_api::conditions::keda::reason;
 use springtide_api::keda::ScaledObject;
 use springtide_api::labels;
 use springtide_api::typed::scaled::{self, BoundTrigger};
@@ -37,6 +38,9 @@ pub struct Scaled {
     pub readings: Vec<Option<Reading>>,
     /// What is wrong with it; nothing is scaled while there is anything.
     pub problems: Vec<String>,
+    /// Whether what is wrong may heal without any news: it came of something that is not watched.
+    pub may_heal: bool,
+    readable: bool,
     /// What others keep it from.
     obstacle: Option<String>,
     /// What was decided last.
@@ -56,8 +60,8 @@ pub struct Scaled {
 /// What was last told by events, so that each is told once.
 #[derive(Default, PartialEq, Eq)]
 struct Told {
-    ready: Option<bool>,
-    failing: bool,
+    /// The reason of the condition Ready, and its message where each new one is worth an event.
+    ready: Option<(&'static str, String)>,
     withheld: bool,
     shadow: Option<Replicas>,
 }
@@ -73,6 +77,8 @@ impl Scaled {
             triggers: Vec::new(),
             readings: Vec::new(),
             problems: Vec::new(),
+            may_heal: false,
+            readable: true,
             obstacle: None,
             demand: None,
             withheld: None,
@@ -124,6 +130,7 @@ impl Scaled {
         }
         self.target = scaled::target(&object);
         self.object = object;
+        self.readable |= changed || other;
         self.dirty |= changed;
         if other {
             self.begin_anew(now);
@@ -133,6 +140,26 @@ impl Scaled {
             self.remember_status(now);
         }
         changed || other
+    }
+
+    /// Takes in that it exists and cannot be read, and why. Returns the triggers that it no longer has.
+    pub fn cannot_read(&mut self, why: String) -> Vec<TriggerId> {
+        self.readable = false;
+        self.may_heal = false;
+        self.bind(Err(vec![why]))
+    }
+
+    /// Whether there is anything to resolve.
+    #[must_use]
+    pub const fn can_be_read(&self) -> bool {
+        self.readable
+    }
+
+    /// Whether it fails for want of something that is not watched, and that may be put right without any news: a Secret, for example.
+    #[must_use]
+    pub fn fails_and_may_heal(&self) -> bool {
+        let unread = self.demand.as_ref().is_some_and(|demand| matches!(demand.health, Health::AllFail | Health::SomeFail));
+        self.may_heal && (unread || !self.problems.is_empty())
     }
 
     /// Whether one of its triggers refers to this authentication.
@@ -183,7 +210,7 @@ impl Scaled {
     pub fn set_obstacle(&mut self, has_target: bool, conflict: Option<&String>) {
         let obstacle = match conflict {
             Some(conflict) => Some(conflict.clone()),
-            None if !has_target && scaled::TARGETS.contains(&self.target.kind.as_str()) => {
+            None if !has_target && self.readable && scaled::has_known_target(&self.object) => {
                 Some(format!("spec.scaleTargetRef: {} does not exist; create it or correct the reference", self.target))
             }
             None => None,
@@ -348,7 +375,7 @@ impl Scaled {
     fn readiness(&self) -> (&'static str, &'static str, String) {
         if !self.problems.is_empty() || self.obstacle.is_some() {
             let all: Vec<&str> = self.problems.iter().chain(&self.obstacle).map(String::as_str).collect();
-            return ("False", "ScaledObjectCheckFailed", all.join("; "));
+            return ("False", reason::SCALED_OBJECT_CHECK_FAILED, all.join("; "));
         }
         let Some(demand) = &self.demand else { return ("Unknown", "", "Its triggers have not been read yet".to_owned()) };
         let failures = || {
@@ -356,37 +383,40 @@ impl Scaled {
             texts.collect::<Vec<_>>().join("; ")
         };
         match demand.health {
-            Health::AllFail => ("False", "TriggerError", failures()),
-            Health::SomeFail => ("Unknown", "PartialTriggerError", failures()),
+            Health::AllFail => ("False", reason::TRIGGER_ERROR, failures()),
+            Health::SomeFail => ("Unknown", reason::PARTIAL_TRIGGER_ERROR, failures()),
             Health::NotRead => ("Unknown", "", "Its triggers have not been read yet".to_owned()),
             Health::AllRead => match &self.withheld {
-                Some(reason) => ("True", "ScaledObjectReady", format!("{reason}")),
-                None => ("True", "ScaledObjectReady", "ScaledObject is defined correctly and is ready for scaling".to_owned()),
+                Some(reason) => ("True", reason::SCALED_OBJECT_READY, format!("{reason}")),
+                None => ("True", reason::SCALED_OBJECT_READY, "ScaledObject is defined correctly and is ready for scaling".to_owned()),
             },
         }
     }
 
     /// What has happened since it was last asked.
     pub fn notes(&mut self) -> Vec<Note> {
-        let (ready, _, message) = self.readiness();
+        let (_, reason, message) = self.readiness();
         let mut notes = Vec::new();
-        let now = Told {
-            ready: (ready != "Unknown").then_some(ready == "True"),
-            failing: ready == "False" && self.may_scale(),
-            withheld: self.withheld.is_some(),
-            shadow: self.told.shadow,
-        };
         let note = |warning, reason, message: String| Note { warning, reason, action: "Scale", message };
-        if now.ready == Some(true) && self.told.ready != now.ready {
-            notes.push(note(false, "ScaledObjectReady", "ScaledObject is ready for scaling".to_owned()));
-        }
-        if now.ready == Some(false) && self.told.ready != now.ready {
-            notes.push(note(true, if now.failing { "KEDAScalerFailed" } else { "ScaledObjectCheckFailed" }, message));
+        let ready = match reason {
+            reason::SCALED_OBJECT_READY => Some((reason, String::new())),
+            // Another mistake is news; another failure of the same trigger is not.
+            reason::SCALED_OBJECT_CHECK_FAILED => Some((reason, message.clone())),
+            reason::TRIGGER_ERROR | reason::PARTIAL_TRIGGER_ERROR => Some((reason, String::new())),
+            _ => None,
+        };
+        if let Some(ready) = ready.filter(|ready| self.told.ready.as_ref() != Some(ready)) {
+            notes.push(match ready.0 {
+                reason::SCALED_OBJECT_READY => note(false, reason, "ScaledObject is ready for scaling".to_owned()),
+                reason::SCALED_OBJECT_CHECK_FAILED => note(true, reason, message),
+                _ => note(true, "KEDAScalerFailed", message),
+            });
+            self.told.ready = Some(ready);
         }
         if let Some(reason) = self.withheld.as_ref().filter(|_| !self.told.withheld) {
             notes.push(note(true, "PodsWithheld", reason.to_string()));
         }
-        self.told = Told { ready: now.ready.or(self.told.ready), ..now };
+        self.told.withheld = self.withheld.is_some();
         notes
     }
 

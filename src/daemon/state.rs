@@ -1,29 +1,32 @@
 //! All that the daemon knows: the index of the cluster, the ScaledObjects, and what is remembered from turn to turn. Fed by sightings and facts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::DynamicObject;
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
-use springtide_api::{labels, typed};
+use springtide_api::typed;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::decide::Memory as NodeMemory;
 use springtide_core::nodes::offer::{ClassRef, Offers};
 use springtide_core::nodes::workload::{Template, WorkloadKey};
 use springtide_core::units::Replicas;
-
+use springtide_scalers::TriggerId;
 use tokio::time::Instant;
 
+use super::resolve::Authentications;
 use super::scaled::Scaled;
+use super::standing::Standing;
 use crate::kube::act::Fact;
 use crate::kube::probe::Probed;
-use crate::kube::watch::{Change, Custom, Seen, WATCHES};
+use crate::kube::watch::{Change, Custom, Seen};
 
 /// What is known.
 #[derive(Default)]
@@ -35,25 +38,39 @@ pub struct State {
     /// ScaledObjects by name.
     pub scaled: BTreeMap<Key, Scaled>,
     /// Authentications by kind and name; those of the cluster have no namespace.
-    pub auths: BTreeMap<Key, TriggerAuthenticationSpec>,
+    pub auths: Authentications,
     /// HPAs by name, with what they scale.
     pub hpas: BTreeMap<Key, WorkloadKey>,
     /// NodePools as objects, for their status.
     pub pools: BTreeMap<Name, NodePool>,
+    /// What keeps each NodePool from being used.
+    pub standings: BTreeMap<Name, Standing>,
     /// What the node layer remembers.
     pub memory: NodeMemory,
     /// What the workload layer wants of each target.
     pub wanted: BTreeMap<WorkloadKey, Replicas>,
     /// What has to be looked at again outside of the index.
     pub news: News,
-    /// Claims that exist and cannot be read; their machines are not ownerless.
-    pub unreadable_claims: BTreeSet<Name>,
+    /// Objects that exist and cannot be read. What was known of them before is not acted on, but for claims: their machines are there.
+    pub unreadable: BTreeMap<(Custom, Key), Unreadable>,
     /// Pools whose claims the API server refuses, why, and since when.
     pub refused_pools: BTreeMap<Name, (String, Instant)>,
     /// Pools in shadow mode by annotation.
     pub shadow_pools: BTreeSet<Name>,
+    watches: usize,
     listed: BTreeSet<String>,
-    foreign: BTreeSet<Name>,
+    /// NodePools whose NodeClass is of a cloud that is not served here.
+    pub foreign: BTreeSet<Name>,
+    confirmed: BTreeMap<Name, Instant>,
+}
+
+/// An object that cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unreadable {
+    /// The object.
+    pub about: ObjectReference,
+    /// The field, what is wrong with it, and what to do.
+    pub why: String,
 }
 
 /// What changed since it was last asked.
@@ -65,19 +82,20 @@ pub struct News {
     pub dropped: Vec<Scaled>,
     /// NodeClasses whose offers have to be asked for.
     pub classes: BTreeSet<ClassRef>,
-    /// Objects that cannot be read, and why.
-    pub unreadable: Vec<(Custom, Key, String)>,
+    /// Triggers that nobody has any more.
+    pub unbound: Vec<TriggerId>,
 }
 
 impl State {
     /// Whether every watch has shown its first list.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.listed.len() == WATCHES
+        self.watches > 0 && self.listed.len() == self.watches
     }
 
-    /// Begins a new round of watches: what is known stays, and nothing is decided until all of it has been listed again.
-    pub fn begin_round(&mut self) {
+    /// Begins a new round of so many watches: what is known stays, and nothing is decided until all of it has been listed again.
+    pub fn begin_round(&mut self, watches: usize) {
+        self.watches = watches;
         self.listed.clear();
     }
 
@@ -91,7 +109,7 @@ impl State {
                     Err(error) => tracing::warn!(node = node.name_any(), %error, "a node cannot be understood and is left out"),
                 },
                 Change::Deleted(node) => self.cluster.delete_node(&node.name_any(), node.metadata.uid.as_deref()),
-                Change::Listed(keys) => self.listed(
+                Change::Listed { keys, .. } => self.listed(
                     "Node",
                     keys,
                     |state| state.cluster.nodes.keys().map(plain).collect(),
@@ -111,7 +129,7 @@ impl State {
                 Change::Deleted(set) => {
                     self.cluster.daemons.remove(&typed::key(&set.metadata));
                 }
-                Change::Listed(keys) => self.listed(
+                Change::Listed { keys, .. } => self.listed(
                     "DaemonSet",
                     keys,
                     |state| state.cluster.daemons.keys().cloned().collect(),
@@ -126,7 +144,7 @@ impl State {
                     Err(error) => tracing::warn!(quota = quota.name_any(), %error, "a ResourceQuota cannot be understood and is left out"),
                 },
                 Change::Deleted(quota) => drop(self.cluster.quotas.remove(&typed::key(&quota.metadata))),
-                Change::Listed(keys) => self.listed(
+                Change::Listed { keys, .. } => self.listed(
                     "ResourceQuota",
                     keys,
                     |state| state.cluster.quotas.keys().cloned().collect(),
@@ -136,7 +154,7 @@ impl State {
             Seen::Hpa(change) => match change {
                 Change::Applied(hpa) => drop(self.hpas.insert(typed::key(&hpa.metadata), target_of(&hpa))),
                 Change::Deleted(hpa) => drop(self.hpas.remove(&typed::key(&hpa.metadata))),
-                Change::Listed(keys) => self.listed(
+                Change::Listed { keys, .. } => self.listed(
                     "HorizontalPodAutoscaler",
                     keys,
                     |state| state.hpas.keys().cloned().collect(),
@@ -154,7 +172,7 @@ impl State {
                 Err(error) => tracing::warn!(pod = %typed::key(&pod.metadata), %error, "a pod cannot be understood and is left out"),
             },
             Change::Deleted(pod) => self.cluster.delete_pod(now, &typed::key(&pod.metadata), pod.metadata.uid.as_deref()),
-            Change::Listed(keys) => {
+            Change::Listed { keys, .. } => {
                 self.cluster.retain_pods(now, &keys);
                 self.listed.insert("Pod".to_owned());
             }
@@ -178,7 +196,7 @@ impl State {
                     self.cluster.workloads.remove(&key);
                 }
             }
-            Change::Listed(keys) => {
+            Change::Listed { keys, .. } => {
                 let of_kind = |key: &WorkloadKey| key.kind == kind;
                 self.cluster.workloads.retain(|key, _| !of_kind(key) || keys.contains(&key.key));
                 self.listed.insert(kind.to_owned());
@@ -202,7 +220,7 @@ impl State {
                 self.cluster.delete_replica_set(&workload.uid);
             }
             // Sets are known by UID: one that is gone owns no pods, and does no harm.
-            Change::Listed(keys) => self.see_workload::<()>("ReplicaSet", Change::Listed(keys), |()| None),
+            Change::Listed { keys, since } => self.see_workload::<()>("ReplicaSet", Change::Listed { keys, since }, |()| None),
         }
     }
 
@@ -212,42 +230,47 @@ impl State {
             (Custom::ScaledObject, Change::Applied(object)) => self.apply_scaled(now, *object),
             (Custom::ScaledObject, Change::Deleted(object)) => self.drop_scaled(&key(&object)),
             (Custom::TriggerAuthentication, Change::Applied(object)) => {
-                if let Some(auth) = self.read::<TriggerAuthentication>(kind, &object) {
-                    self.apply_auth(key(&object), auth.spec);
-                }
+                let auth = self.read::<TriggerAuthentication>(kind, &object);
+                self.apply_auth(key(&object), auth.map(|auth| auth.spec));
             }
             (Custom::ClusterTriggerAuthentication, Change::Applied(object)) => {
-                if let Some(auth) = self.read::<ClusterTriggerAuthentication>(kind, &object) {
-                    self.apply_auth(key(&object), auth.spec.0);
-                }
+                let auth = self.read::<ClusterTriggerAuthentication>(kind, &object);
+                self.apply_auth(key(&object), auth.map(|auth| auth.spec.0));
             }
             (Custom::TriggerAuthentication | Custom::ClusterTriggerAuthentication, Change::Deleted(object)) => {
+                self.forget_unreadable(kind, &key(&object));
                 self.drop_auth(&key(&object))
             }
             (Custom::NodePool, Change::Applied(object)) => {
-                if let Some(pool) = self.read::<NodePool>(kind, &object) {
-                    self.pools.insert(object.name_any().into(), pool);
-                    self.refresh_pools();
-                }
+                let pool = self.read::<NodePool>(kind, &object).unwrap_or_else(|_| typed::pool::salvage(&plain_json(&object)));
+                self.pools.insert(object.name_any().into(), pool);
+                self.refresh_pools();
             }
             (Custom::NodePool, Change::Deleted(object)) => self.drop_pool(&object.name_any()),
             (Custom::NodeClaim, Change::Applied(object)) => self.apply_claim(kind, &object),
-            (Custom::NodeClaim, Change::Deleted(object)) => self.cluster.delete_claim(&object.name_any(), object.metadata.uid.as_deref()),
+            (Custom::NodeClaim, Change::Deleted(object)) => {
+                self.forget_unreadable(kind, &key(&object));
+                self.confirmed.remove(object.name_any().as_str());
+                self.cluster.delete_claim(&object.name_any(), object.metadata.uid.as_deref());
+            }
             (Custom::KwokNodeClass, Change::Applied(object)) => {
-                if self.read::<KwokNodeClass>(kind, &object).is_some() {
-                    let class = kwok_class(&object.name_any());
+                let class = kwok_class(&object.name_any());
+                if self.read::<KwokNodeClass>(kind, &object).is_ok() {
                     self.cluster.classes.insert(class.clone());
                     self.news.classes.insert(class);
-                    self.refresh_pools();
+                } else {
+                    self.cluster.classes.remove(&class);
                 }
+                self.refresh_pools();
             }
             (Custom::KwokNodeClass, Change::Deleted(object)) => self.drop_class(&object.name_any()),
-            (kind, Change::Listed(keys)) => self.listed_custom(kind, keys),
+            (kind, Change::Listed { keys, since }) => self.listed_custom(kind, keys, since),
         }
     }
 
-    fn listed_custom(&mut self, kind: Custom, keys: BTreeSet<Key>) {
+    fn listed_custom(&mut self, kind: Custom, keys: BTreeSet<Key>, since: Instant) {
         let name = format!("{kind:?}");
+        self.unreadable.retain(|(of, key), _| *of != kind || keys.contains(key));
         match kind {
             Custom::ScaledObject => self.listed(&name, keys, |state| state.scaled.keys().cloned().collect(), Self::drop_scaled),
             Custom::TriggerAuthentication => {
@@ -269,13 +292,20 @@ impl State {
             Custom::NodePool => {
                 self.listed(&name, keys, |state| state.pools.keys().map(plain).collect(), |state, key| state.drop_pool(&key.name))
             }
-            // A claim that is planned and whose creation has not been answered is not in the list, and stays.
-            Custom::NodeClaim => self.listed(
-                &name,
-                keys,
-                |state| state.cluster.claims.iter().filter(|(_, claim)| claim.uid.is_some()).map(|(name, _)| plain(name)).collect(),
-                |state, key| state.cluster.delete_claim(&key.name, None),
-            ),
+            // A claim that is planned and whose creation has not been answered is not in the list, and stays. So does one of which an answer to our own write
+            // told after the list was begun: the list may be older.
+            Custom::NodeClaim => {
+                self.confirmed.retain(|_, at| *at >= since);
+                self.listed(
+                    &name,
+                    keys,
+                    |state| {
+                        let claims = state.cluster.claims.iter().filter(|(_, claim)| claim.uid.is_some());
+                        claims.filter(|(name, _)| !state.confirmed.contains_key(*name)).map(|(name, _)| plain(name)).collect()
+                    },
+                    |state, key| state.cluster.delete_claim(&key.name, None),
+                );
+            }
             Custom::KwokNodeClass => {
                 self.listed(
                     &name,
@@ -295,25 +325,47 @@ impl State {
         self.listed.insert(kind.to_owned());
     }
 
-    fn read<T: DeserializeOwned>(&mut self, kind: Custom, object: &DynamicObject) -> Option<T> {
-        let read = serde_json::to_value(object).and_then(serde_json::from_value::<T>);
-        if let Err(error) = &read {
-            self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string()));
+    /// An object as the type of its kind. One that cannot be read is taken down as such, with why.
+    fn read<T: DeserializeOwned>(&mut self, kind: Custom, object: &DynamicObject) -> Result<T, String> {
+        let read = typed::read::<T>(plain_json(object)).map_err(|unclear| unclear.to_string());
+        match &read {
+            Ok(_) => self.forget_unreadable(kind, &typed::key(&object.metadata)),
+            Err(why) => self.remember_unreadable(kind, object, why),
         }
-        read.ok()
+        read
+    }
+
+    fn remember_unreadable(&mut self, kind: Custom, object: &DynamicObject, why: &str) {
+        let new = Unreadable { about: object.object_ref(&kind.resource()), why: why.to_owned() };
+        let key = typed::key(&object.metadata);
+        let known = self.unreadable.insert((kind, key.clone()), new);
+        if known.is_none_or(|known| known.why != why) {
+            tracing::warn!(?kind, object = %key, error = why, "an object cannot be read");
+        }
+    }
+
+    fn forget_unreadable(&mut self, kind: Custom, key: &Key) {
+        self.unreadable.remove(&(kind, key.clone()));
     }
 
     fn apply_scaled(&mut self, now: Timestamp, object: DynamicObject) {
         let key = typed::key(&object.metadata);
-        let Some(object) = self.read::<ScaledObject>(Custom::ScaledObject, &object) else { return };
-        match self.scaled.get_mut(&key) {
-            Some(scaled) => {
-                if scaled.update(now, object) {
-                    self.news.unresolved.insert(key);
-                }
-            }
+        let (object, wrong) = match self.read::<ScaledObject>(Custom::ScaledObject, &object) {
+            Ok(read) => (read, None),
+            Err(why) => (typed::scaled::salvage(&plain_json(&object)), Some(why)),
+        };
+        let changed = match self.scaled.get_mut(&key) {
+            Some(scaled) => scaled.update(now, object),
             None => {
                 self.scaled.insert(key.clone(), Scaled::new(now, object));
+                true
+            }
+        };
+        let Some(scaled) = self.scaled.get_mut(&key).filter(|_| changed) else { return };
+        match wrong {
+            // Nothing is scaled by the text that was there before, which is not what is asked for any more.
+            Some(why) => self.news.unbound.extend(scaled.cannot_read(why)),
+            None => {
                 self.news.unresolved.insert(key);
             }
         }
@@ -324,9 +376,10 @@ impl State {
             self.news.dropped.push(scaled);
         }
         self.news.unresolved.remove(key);
+        self.forget_unreadable(Custom::ScaledObject, key);
     }
 
-    fn apply_auth(&mut self, key: Key, spec: TriggerAuthenticationSpec) {
+    fn apply_auth(&mut self, key: Key, spec: Result<TriggerAuthenticationSpec, String>) {
         self.resolve_users_of(&key);
         self.auths.insert(key, spec);
     }
@@ -342,73 +395,46 @@ impl State {
     }
 
     fn apply_claim(&mut self, kind: Custom, object: &DynamicObject) {
-        let name = Name::from(object.name_any());
-        let Some(claim) = self.read::<NodeClaim>(kind, object) else {
-            self.unreadable_claims.insert(name);
-            return;
-        };
-        self.unreadable_claims.remove(&name);
+        let Ok(claim) = self.read::<NodeClaim>(kind, object) else { return };
         match typed::claim::claim(&claim) {
             // Claims of a kind that we do not serve are somebody else's.
             Ok((name, claim)) if is_served(&claim.spec.class) => drop(self.cluster.apply_claim(name, claim)),
             Ok(_) => {}
-            Err(error) => {
-                self.unreadable_claims.insert(name);
-                self.news.unreadable.push((kind, typed::key(&object.metadata), error.to_string()));
-            }
+            Err(error) => self.remember_unreadable(kind, object, &error.to_string()),
         }
+    }
+
+    /// Claims that exist and cannot be read: their machines are not ownerless.
+    #[must_use]
+    pub fn unreadable_claims(&self) -> BTreeSet<Name> {
+        self.unreadable.keys().filter(|(kind, _)| *kind == Custom::NodeClaim).map(|(_, key)| key.name.clone()).collect()
     }
 
     fn drop_pool(&mut self, name: &str) {
         self.pools.remove(name);
+        self.standings.remove(name);
         self.foreign.remove(name);
         self.cluster.pools.remove(name);
+        self.forget_unreadable(Custom::NodePool, &plain(&name.into()));
     }
 
     fn drop_class(&mut self, name: &str) {
         let class = kwok_class(name);
         self.cluster.classes.remove(&class);
         self.offers.0.remove(&class);
+        self.forget_unreadable(Custom::KwokNodeClass, &plain(&name.into()));
         self.refresh_pools();
-    }
-
-    /// Pools depend on their NodeClass: both may come first.
-    pub fn refresh_pools(&mut self) {
-        for (name, object) in &self.pools {
-            match typed::pool::pool(object) {
-                Ok(mut pool) if is_served(&pool.class) => {
-                    if object.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
-                        pool.unusable = Some("it is in shadow mode by annotation".to_owned());
-                        self.shadow_pools.insert(name.clone());
-                    } else {
-                        self.shadow_pools.remove(name);
-                    }
-                    if let Some((error, _)) = self.refused_pools.get(name).filter(|(_, since)| since.elapsed() < REFUSED_FOR) {
-                        pool.unusable = Some(format!("the API server refuses its claims: {error}"));
-                    }
-                    if pool.unusable.is_none() && !self.cluster.classes.contains(&pool.class) {
-                        pool.unusable = Some(format!(
-                            "its NodeClass {} does not exist; create it or correct spec.template.spec.nodeClassRef",
-                            pool.class
-                        ));
-                    }
-                    self.cluster.pools.insert(name.clone(), pool);
-                }
-                Ok(pool) => {
-                    self.cluster.pools.remove(name);
-                    if self.foreign.insert(name.clone()) {
-                        tracing::info!(pool = %name, class = %pool.class, "no cloud here serves its NodeClass: the pool is left alone");
-                    }
-                }
-                Err(error) => self.news.unreadable.push((Custom::NodePool, plain(name), error.to_string())),
-            }
-        }
     }
 
     /// Takes in what an action of ours made known.
     pub fn learn(&mut self, now: Timestamp, fact: Fact) {
         match fact {
-            Fact::Seen(seen) => self.see(now, seen),
+            Fact::Seen(seen) => {
+                if let Seen::Custom(Custom::NodeClaim, Change::Applied(object)) = &seen {
+                    self.confirmed.insert(object.name_any().into(), Instant::now());
+                }
+                self.see(now, seen);
+            }
             Fact::Scaled { workload, version, replicas } => {
                 if let Some(known) = self.cluster.workloads.get_mut(&workload)
                     && known.version <= version
@@ -475,10 +501,13 @@ impl State {
     }
 }
 
-/// A pool whose claims were refused is tried again after this.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// An offering that was refused is not asked for again for so long; Karpenter's time.
 const STOCK_OUT: springtide_core::Span = springtide_core::Span::from_mins(3);
+
+fn plain_json(object: &DynamicObject) -> Value {
+    // Its parts come from JSON.
+    serde_json::to_value(object).unwrap_or_default()
+}
 
 fn plain(name: &Name) -> Key {
     Key { namespace: Name::default(), name: name.clone() }
@@ -498,4 +527,32 @@ fn target_of(hpa: &HorizontalPodAutoscaler) -> WorkloadKey {
     let reference = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
     let namespace = hpa.namespace().unwrap_or_default();
     WorkloadKey { kind: reference.map_or("", |r| &r.kind).into(), key: Key::new(namespace, reference.map_or("", |r| r.name.as_str())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_older_than_our_own_write_forgets_nothing_of_it() {
+        let class = json!({ "group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default" });
+        let object = json!({
+            "apiVersion": "karpenter.sh/v1",
+            "kind": "NodeClaim",
+            "metadata": { "name": "new", "uid": "u", "resourceVersion": "7", "labels": { "karpenter.sh/nodepool": "default" } },
+            "spec": { "requirements": [], "nodeClassRef": class },
+        });
+        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        let (mut state, now, begun) = (State::default(), Timestamp::UNIX_EPOCH, Instant::now());
+        state.learn(now, Fact::Seen(Seen::Custom(Custom::NodeClaim, Change::Applied(Box::new(object)))));
+        let list = |since| Seen::Custom(Custom::NodeClaim, Change::Listed { keys: BTreeSet::new(), since });
+        state.see(now, list(begun));
+        assert!(state.cluster.claims.contains_key("new"), "the list was begun before the answer came");
+        state.see(now, list(Instant::now() + Duration::from_secs(1)));
+        assert!(state.cluster.claims.is_empty(), "the list was begun after it");
+    }
 }

@@ -335,9 +335,13 @@ impl Actor {
         let fail = kube_error("write the status of a NodeClaim");
         if let Some(labels) = labels {
             let patch = json!({ "metadata": { "labels": labels } });
-            api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(kube_error("label a NodeClaim"))?;
+            match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(gone(name)),
+                Err(error) => return Err(kube_error("label a NodeClaim")(error)),
+            }
         }
-        let present = api.get(name).await.map_err(kube_error("read a NodeClaim"))?;
+        let Some(present) = api.get_opt(name).await.map_err(kube_error("read a NodeClaim"))? else { return Ok(gone(name)) };
         let patch = claims::with_conditions(&present, status);
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(claim_seen).map_err(fail)
     }

@@ -3,15 +3,19 @@
 //! A reference that leads nowhere is an error of the object that has it, never an empty value.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Secret as SecretObject};
 use kube::Client;
 use kube::api::Api;
+use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_scalers::{AuthParams, ResolvedEnv, Secret};
+use tokio::sync::OnceCell;
 
 use super::act::message;
+use super::discovery;
 
 /// A parameter that comes from a key of a Secret or ConfigMap.
 #[derive(Debug, Clone)]
@@ -32,20 +36,88 @@ impl FromObject {
     }
 }
 
-/// Reads secrets, each object once.
-pub struct Reader {
+/// Objects that were read, shared by all who ask within one refresh: each is read once.
+pub struct Objects {
     client: Client,
-    secrets: BTreeMap<(String, String), BTreeMap<String, String>>,
-    maps: BTreeMap<(String, String), BTreeMap<String, String>>,
+    known: Mutex<BTreeMap<ObjectKey, Arc<OnceCell<Content>>>>,
+}
+
+/// Kind and name.
+type ObjectKey = (&'static str, Key);
+
+/// What is in a Secret or ConfigMap, by key; none where it is no text. Or why it is not known.
+type Content = Result<Arc<BTreeMap<String, Option<String>>>, Unread>;
+
+#[derive(Clone)]
+struct Unread {
+    why: String,
+    unanswered: bool,
+}
+
+impl Objects {
+    /// Nothing has been read yet.
+    #[must_use]
+    pub fn new(client: Client) -> Arc<Self> {
+        Arc::new(Self { client, known: Mutex::default() })
+    }
+
+    async fn content(&self, kind: &'static str, key: &Key) -> Content {
+        let cell = Arc::clone(self.known.lock().unwrap_or_else(PoisonError::into_inner).entry((kind, key.clone())).or_default());
+        cell.get_or_init(|| self.fetch(kind, key)).await.clone()
+    }
+
+    async fn fetch(&self, kind: &'static str, key: &Key) -> Content {
+        let failed = |error: kube::Error| {
+            let refused = is_answer(&error);
+            let remedy = if refused { "; let the daemon's ServiceAccount get it" } else { "" };
+            Unread { why: format!("{kind} {key} cannot be read: {}{remedy}", message(&error)), unanswered: !refused }
+        };
+        let missing = || Unread { why: format!("{kind} {key} does not exist; create it or correct the reference"), unanswered: false };
+        let content = if kind == SECRET {
+            let object = Api::<SecretObject>::namespaced(self.client.clone(), &key.namespace).get_opt(&key.name).await;
+            let data = object.map_err(failed)?.ok_or_else(missing)?.data.unwrap_or_default();
+            data.into_iter().map(|(key, value)| (key, String::from_utf8(value.0).ok())).collect()
+        } else {
+            let object = Api::<ConfigMap>::namespaced(self.client.clone(), &key.namespace).get_opt(&key.name).await;
+            let data = object.map_err(failed)?.ok_or_else(missing)?.data.unwrap_or_default();
+            data.into_iter().map(|(key, value)| (key, Some(value))).collect()
+        };
+        Ok(Arc::new(content))
+    }
+}
+
+/// Whether the API server has answered the question, if not as one would like: asked again at once, it would say the same.
+fn is_answer(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+}
+
+/// The kinds by the names under which messages speak of them.
+const SECRET: &str = "Secret";
+const CONFIG_MAP: &str = "ConfigMap";
+
+/// Reads for one ScaledObject.
+pub struct Reader {
+    objects: Arc<Objects>,
     /// Whether a question was not answered: the API server was away or could not say.
     pub unanswered: bool,
+    /// Whether anything was asked that no watch tells of: then what is wrong may heal without any news.
+    pub asked: bool,
+}
+
+/// The environment of a container.
+#[derive(Default)]
+pub struct Environment {
+    /// Its variables.
+    pub variables: ResolvedEnv,
+    /// Variables whose value is not known, and why.
+    pub missing: BTreeMap<String, String>,
 }
 
 impl Reader {
-    /// One that has read nothing yet.
+    /// One that has asked nothing yet.
     #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client, secrets: BTreeMap::new(), maps: BTreeMap::new(), unanswered: false }
+    pub const fn new(objects: Arc<Objects>) -> Self {
+        Self { objects, unanswered: false, asked: false }
     }
 
     /// Parameters from Secrets and ConfigMaps of one namespace. `owner` is who refers to them, for messages.
@@ -58,11 +130,11 @@ impl Reader {
         problems: &mut Vec<String>,
     ) -> AuthParams {
         let mut found = AuthParams::new();
-        for (kind, list) in [("ConfigMap", maps), ("Secret", secrets)] {
-            for wanted in list {
+        for (kind, field, list) in [(CONFIG_MAP, "configMapTargetRef", maps), (SECRET, "secretTargetRef", secrets)] {
+            for (i, wanted) in list.iter().enumerate() {
                 match self.value(kind, namespace, &wanted.name, &wanted.key).await {
                     Ok(value) => drop(found.insert(wanted.parameter.clone(), Secret::from(value))),
-                    Err(problem) => problems.push(format!("{owner}: parameter {}: {problem}", wanted.parameter)),
+                    Err(problem) => problems.push(format!("{owner}: spec.{field}[{i}], parameter {}: {problem}", wanted.parameter)),
                 }
             }
         }
@@ -70,52 +142,46 @@ impl Reader {
     }
 
     async fn value(&mut self, kind: &'static str, namespace: &str, name: &str, key: &str) -> Result<String, String> {
-        let data = self.data(kind, namespace, name).await?;
-        data.get(key).cloned().ok_or_else(|| format!("{kind} {namespace}/{name} has no key `{key}`; add it or correct the reference"))
-    }
-
-    async fn data(&mut self, kind: &'static str, namespace: &str, name: &str) -> Result<&BTreeMap<String, String>, String> {
-        let at = (namespace.to_owned(), name.to_owned());
-        let missing = || format!("{kind} {namespace}/{name} does not exist; create it or correct the reference");
-        let failed = |error: kube::Error| format!("{kind} {namespace}/{name} cannot be read: {}", message(&error));
-        let known = if kind == "Secret" { &mut self.secrets } else { &mut self.maps };
-        if !known.contains_key(&at) {
-            let unanswered = &mut self.unanswered;
-            let failed = |error: kube::Error| {
-                *unanswered |= !matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429);
-                failed(error)
-            };
-            let data = if kind == "Secret" {
-                let object = Api::<SecretObject>::namespaced(self.client.clone(), namespace)
-                    .get_opt(name)
-                    .await
-                    .map_err(failed)?
-                    .ok_or_else(missing)?;
-                let bytes = object.data.unwrap_or_default().into_iter();
-                bytes.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect()
-            } else {
-                let object = Api::<ConfigMap>::namespaced(self.client.clone(), namespace)
-                    .get_opt(name)
-                    .await
-                    .map_err(failed)?
-                    .ok_or_else(missing)?;
-                object.data.unwrap_or_default()
-            };
-            known.insert(at.clone(), data);
+        match self.content(kind, namespace, name).await?.get(key) {
+            Some(Some(text)) => Ok(text.clone()),
+            Some(None) => Err(format!("key `{key}` of {kind} {namespace}/{name} is no UTF-8 text; write text")),
+            None => Err(format!("{kind} {namespace}/{name} has no key `{key}`; add it or correct the reference")),
         }
-        known.get(&at).ok_or_else(missing)
     }
 
-    /// The environment of the target's container: its own variables, and those it takes from Secrets and ConfigMaps. Only variables named in `wanted` are
-    /// looked up; one that leads nowhere is left out, and whoever needs it says that it is missing.
-    pub async fn environment(&mut self, target: &WorkloadKey, container: Option<&str>, problems: &mut Vec<String>) -> ResolvedEnv {
-        let spec = match pod_spec(&self.client, target).await {
+    async fn content(&mut self, kind: &'static str, namespace: &str, name: &str) -> Result<Arc<BTreeMap<String, Option<String>>>, String> {
+        self.asked = true;
+        let content = self.objects.content(kind, &Key::new(namespace, name)).await;
+        content.map_err(|unread| {
+            self.unanswered |= unread.unanswered;
+            unread.why
+        })
+    }
+
+    /// What the API server says of a kind; none where it does not answer.
+    pub async fn kind(&mut self, api_version: &str, kind: &str, problems: &mut Vec<String>) -> Option<discovery::Kind> {
+        self.asked = true;
+        match discovery::ask(&self.objects.client, api_version, kind).await {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.unanswered |= !is_answer(&error);
+                problems.push(format!("spec.scaleTargetRef: whether {api_version} has {kind} cannot be asked: {}", message(&error)));
+                None
+            }
+        }
+    }
+
+    /// The environment of the target's container: its own variables, and those it takes from Secrets and ConfigMaps. One that leads nowhere is told apart,
+    /// so that whoever needs it can say why it is missing.
+    pub async fn environment(&mut self, target: &WorkloadKey, container: Option<&str>, problems: &mut Vec<String>) -> Environment {
+        self.asked = true;
+        let spec = match pod_spec(&self.objects.client, target).await {
             Ok(Some(spec)) => spec,
-            Ok(None) => return ResolvedEnv::new(),
+            Ok(None) => return Environment::default(),
             Err(error) => {
                 self.unanswered = true;
                 problems.push(format!("{target} cannot be read: {}", message(&error)));
-                return ResolvedEnv::new();
+                return Environment::default();
             }
         };
         let chosen = match container {
@@ -123,42 +189,46 @@ impl Reader {
             None => spec.containers.first(),
         };
         let Some(chosen) = chosen else {
-            problems.push(format!("{target} has no container `{}`; correct envSourceContainerName", container.unwrap_or_default()));
-            return ResolvedEnv::new();
+            let field = "spec.scaleTargetRef.envSourceContainerName";
+            problems.push(format!("{field}: {target} has no container `{}`; correct it", container.unwrap_or_default()));
+            return Environment::default();
         };
         self.variables(chosen, &target.key.namespace).await
     }
 
-    async fn variables(&mut self, container: &Container, namespace: &str) -> ResolvedEnv {
+    async fn variables(&mut self, container: &Container, namespace: &str) -> Environment {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
+        let mut missing = BTreeMap::new();
         for source in container.env_from.iter().flatten() {
             let prefix = source.prefix.as_deref().unwrap_or_default();
             let named = source
                 .secret_ref
                 .as_ref()
-                .map(|r| ("Secret", &r.name))
-                .or_else(|| source.config_map_ref.as_ref().map(|r| ("ConfigMap", &r.name)));
+                .map(|r| (SECRET, &r.name))
+                .or_else(|| source.config_map_ref.as_ref().map(|r| (CONFIG_MAP, &r.name)));
             if let Some((kind, name)) = named
-                && let Ok(data) = self.data(kind, namespace, name).await
+                && let Ok(data) = self.content(kind, namespace, name).await
             {
-                found.extend(data.iter().map(|(key, value)| (format!("{prefix}{key}"), value.clone())));
+                found.extend(data.iter().filter_map(|(key, value)| Some((format!("{prefix}{key}"), value.clone()?))));
             }
         }
         for variable in container.env.iter().flatten() {
             let source = variable.value_from.as_ref();
             let by_key = source
                 .and_then(|s| s.secret_key_ref.as_ref())
-                .map(|r| ("Secret", &r.name, &r.key))
-                .or_else(|| source.and_then(|s| s.config_map_key_ref.as_ref()).map(|r| ("ConfigMap", &r.name, &r.key)));
+                .map(|r| (SECRET, &r.name, &r.key))
+                .or_else(|| source.and_then(|s| s.config_map_key_ref.as_ref()).map(|r| (CONFIG_MAP, &r.name, &r.key)));
             let value = match by_key {
-                Some((kind, name, key)) => self.value(kind, namespace, name, key).await.ok(),
-                None => variable.value.as_ref().map(|text| expand(text, &found)),
+                Some((kind, name, key)) => self.value(kind, namespace, name, key).await,
+                None => variable.value.as_ref().map(|text| expand(text, &found)).ok_or_else(|| "it has no value".to_owned()),
             };
-            if let Some(value) = value {
-                found.insert(variable.name.clone(), value);
+            match value {
+                Ok(value) => drop(found.insert(variable.name.clone(), value)),
+                Err(problem) => drop(missing.insert(variable.name.clone(), problem)),
             }
         }
-        found.into_iter().map(|(name, value)| (name, Secret::from(value))).collect()
+        let variables = found.into_iter().map(|(name, value)| (name, Secret::from(value))).collect();
+        Environment { variables, missing }
     }
 }
 

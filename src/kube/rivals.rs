@@ -34,10 +34,16 @@ pub fn look(client: Client) -> watch::Receiver<Option<Rivals>> {
         let (mut of_keda, mut of_karpenter) = (Sightings::new(), Sightings::new());
         loop {
             every.tick().await;
-            let found = tokio::try_join!(
-                renewed(&client, "operator.keda.sh", &mut of_keda),
-                renewed(&client, "karpenter-leader-election", &mut of_karpenter)
-            );
+            let looks = async {
+                tokio::try_join!(
+                    renewed(&client, "operator.keda.sh", &mut of_keda),
+                    renewed(&client, "karpenter-leader-election", &mut of_karpenter)
+                )
+            };
+            let found = match tokio::time::timeout(EVERY, looks).await {
+                Ok(found) => found.map_err(|error| message(&error)),
+                Err(_) => Err(format!("no answer within {} s", EVERY.as_secs())),
+            };
             match found {
                 Ok((keda, karpenter)) => {
                     let rivals = Some(Rivals { keda, karpenter });
@@ -47,7 +53,7 @@ pub fn look(client: Client) -> watch::Receiver<Option<Rivals>> {
                         changed
                     });
                 }
-                Err(error) => tracing::warn!(error = message(&error), "whether KEDA or Karpenter is at work could not be seen"),
+                Err(error) => tracing::warn!(error, "whether KEDA or Karpenter is at work could not be seen"),
             }
             if tx.is_closed() {
                 return;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use springtide_core::name::Key;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// One thing that was seen.
 #[derive(Debug)]
@@ -37,7 +38,12 @@ pub enum Change<K> {
     /// It is gone; like this when it went.
     Deleted(Box<K>),
     /// A list is complete: whatever is not in it is gone.
-    Listed(BTreeSet<Key>),
+    Listed {
+        /// Whatever is in it.
+        keys: BTreeSet<Key>,
+        /// When it was begun: what came into being after that may not be in it.
+        since: Instant,
+    },
 }
 
 /// The kinds of KEDA and Karpenter that are watched.
@@ -52,15 +58,10 @@ pub enum Custom {
 }
 
 impl Custom {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::ScaledObject,
-        Self::TriggerAuthentication,
-        Self::ClusterTriggerAuthentication,
-        Self::NodePool,
-        Self::NodeClaim,
-        Self::KwokNodeClass,
-    ];
+    /// Those that the workload layer is told by.
+    pub const WORKLOADS: [Self; 3] = [Self::ScaledObject, Self::TriggerAuthentication, Self::ClusterTriggerAuthentication];
+    /// Those that the node layer is told by.
+    pub const NODES: [Self; 3] = [Self::NodePool, Self::NodeClaim, Self::KwokNodeClass];
 
     /// Where the API server serves it.
     #[must_use]
@@ -90,12 +91,9 @@ pub struct Sighting {
     pub seen: Seen,
 }
 
-/// How many watches there are, and so how many first lists have to come before anything is decided.
-pub const WATCHES: usize = 8 + Custom::ALL.len();
-
-/// Starts all watches. They end with the set.
+/// Starts the watches of Kubernetes' own kinds and of these. They end with the set; its size is how many first lists have to come before anything is decided.
 #[must_use]
-pub fn all(client: &Client, round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<()> {
+pub fn all(client: &Client, kinds: &[Custom], round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<()> {
     let mut set = JoinSet::new();
     let send = |tx: &mpsc::Sender<Sighting>| Sink { round, tx: tx.clone() };
     set.spawn(follow(Api::<Pod>::all(client.clone()), send(tx), Seen::Pod));
@@ -106,7 +104,7 @@ pub fn all(client: &Client, round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<
     set.spawn(follow(Api::<DaemonSet>::all(client.clone()), send(tx), Seen::DaemonSet));
     set.spawn(follow(Api::<ResourceQuota>::all(client.clone()), send(tx), Seen::Quota));
     set.spawn(follow(Api::<HorizontalPodAutoscaler>::all(client.clone()), send(tx), Seen::Hpa));
-    for kind in Custom::ALL {
+    for kind in kinds.iter().copied() {
         let api = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
         set.spawn(follow(api, send(tx), move |change| Seen::Custom(kind, change)));
     }
@@ -124,19 +122,21 @@ where
 {
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut listed = BTreeSet::new();
+    let mut since = Instant::now();
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(watcher::Event::Apply(object)) => Change::Applied(Box::new(object)),
             Ok(watcher::Event::Delete(object)) => Change::Deleted(Box::new(object)),
             Ok(watcher::Event::Init) => {
                 listed.clear();
+                since = Instant::now();
                 continue;
             }
             Ok(watcher::Event::InitApply(object)) => {
                 listed.insert(Key::new(object.namespace().unwrap_or_default(), object.name_any()));
                 Change::Applied(Box::new(object))
             }
-            Ok(watcher::Event::InitDone) => Change::Listed(std::mem::take(&mut listed)),
+            Ok(watcher::Event::InitDone) => Change::Listed { keys: std::mem::take(&mut listed), since },
             Err(error) => {
                 tracing::warn!(error = %error, "a watch broke off and is begun again");
                 continue;

@@ -2,6 +2,7 @@
 
 mod burst;
 mod hardship;
+mod layers;
 mod leadership;
 mod mistakes;
 mod shadow;

@@ -34,15 +34,15 @@ pub struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Its objects.
-    pub fn yaml(&self) -> String {
-        let Self { name, value, max, cooldown_s, .. } = self;
+    /// Its Deployment with so many replicas.
+    pub fn deployment(&self, replicas: u32) -> String {
+        let Self { name, .. } = self;
         format!(
             "apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}, namespace: default}}
 spec:
-  replicas: 0
+  replicas: {replicas}
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}
@@ -52,7 +52,16 @@ spec:
         - name: worker
           image: worker
           resources: {{requests: {{cpu: '1', memory: 2Gi}}}}
----
+"
+        )
+    }
+
+    /// Its objects.
+    pub fn yaml(&self) -> String {
+        let Self { name, value, max, cooldown_s, .. } = self;
+        let deployment = self.deployment(0);
+        format!(
+            "{deployment}---
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {{name: {name}, namespace: default}}

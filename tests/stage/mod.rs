@@ -6,7 +6,7 @@ pub mod ledger;
 pub mod manifests;
 pub mod observer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -40,17 +40,47 @@ pub struct Queue {
 impl Stage {
     /// A plane with our CRDs and rights and a queue broker's URL in a secret.
     pub async fn open(rabbit: &Rabbit, vhost: &str) -> Result<Self> {
+        let crds = springtide_api::crds::rendered()?.into_iter().map(|(_, crd)| crd).collect();
+        let stage = Self::open_with(rabbit, vhost, crds).await?;
+        stage.plane.apply(&manifests::secret(&stage.amqp)).await?;
+        Ok(stage)
+    }
+
+    /// The same with the CRDs of KEDA and Karpenter, which lie in `keda/crds` and `karpenter/crds` of a folder.
+    pub async fn open_with_peers_crds(rabbit: &Rabbit, vhost: &str, data: &Path) -> Result<Self> {
+        let mut crds = Vec::new();
+        for folder in ["keda/crds", "karpenter/crds"] {
+            let folder = data.join(folder);
+            for entry in std::fs::read_dir(&folder).with_context(|| format!("list the CRDs in {}", folder.display()))? {
+                let file = entry?.path();
+                if file.extension().is_some_and(|ending| ending == "yaml") {
+                    crds.push(std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?);
+                }
+            }
+        }
+        let stage = Self::open_with(rabbit, vhost, crds).await?;
+        stage.plane.apply(&manifests::secret(&stage.amqp)).await?;
+        Ok(stage)
+    }
+
+    /// A plane with these CRDs, and without the broker's secret.
+    pub async fn open_with(rabbit: &Rabbit, vhost: &str, crds: Vec<String>) -> Result<Self> {
         let plane = Plane::start(Options::default()).await?;
         rabbit.create_vhost(vhost).await?;
-        for (_, crd) in springtide_api::crds::rendered()? {
+        for crd in crds {
             plane.apply(&crd).await.context("apply a CRD")?;
         }
         plane.apply(include_str!("../../config/rbac/springtide.yaml")).await.context("apply the daemon's rights")?;
         let amqp = rabbit.amqp_url_of(vhost);
-        plane.apply(&manifests::secret(&amqp)).await?;
         let client = plane.client().await?;
         let kubeconfig = plane.kubeconfig_for_service_account("springtide", "springtide").await?;
         Ok(Self { plane, client, kubeconfig, amqp })
+    }
+
+    /// The broker's address in its URL for AMQP.
+    pub fn amqp_address(&self) -> Result<&str> {
+        let (_, after) = self.amqp.rsplit_once('@').context("the broker's URL has no user")?;
+        Ok(after.split('/').next().unwrap_or(after))
     }
 
     /// Starts a daemon with these further flags and waits until it leads or stands by with all lists read.

@@ -6,7 +6,18 @@ use crate::Outcome;
 use crate::shell::{cargo, succeeds};
 
 pub(crate) fn run() -> Result<Outcome> {
-    // The test that compares the CRDs with `config/crd` also writes them; so the two cannot differ.
-    let mut command = cargo(&["test", "--quiet", "--package", "springtide-api", "files_are_fresh"]);
-    Ok(if succeeds(command.env("UPDATE", "1"))? { Outcome::Good } else { Outcome::Problems })
+    // The tests that compare these files also write them; so the two cannot differ.
+    let writers: [&[&str]; 2] = [
+        // CRDs, in `config/crd`.
+        &["test", "--quiet", "--package", "springtide-api", "files_are_fresh"],
+        // Answers of `springtide check`, in `tests/check/broken`.
+        &["test", "--quiet", "--package", "springtide", "--test", "whole", "answers_are_those_on_record"],
+    ];
+    let mut outcome = Outcome::Good;
+    for writer in writers {
+        if !succeeds(cargo(writer).env("UPDATE", "1"))? {
+            outcome = Outcome::Problems;
+        }
+    }
+    Ok(outcome)
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{has_program, must_succeed};
+use crate::shell::{has_program, must_succeed, root, succeeds};
 use crate::{Outcome, testbed};
 
 /// A Debian package, the program by which one sees that it is there (in whatever way it came), and what it is for.
@@ -14,11 +14,17 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 6] = [
+const PACKAGES: [Package; 12] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
     Package { name: "erlang-base", program: "epmd", reason: "RabbitMQ's port mapper" },
+    Package { name: "docker.io", program: "dockerd", reason: "runs the images that docker/ makes" },
+    Package { name: "docker.io", program: "docker", reason: "asks the container engine what compose does not" },
+    Package { name: "iptables", program: "iptables", reason: "containers' networks" },
+    Package { name: "iproute2", program: "ip", reason: "containers' networks" },
+    Package { name: "busybox-static", program: "busybox", reason: "the shell of the images that stand in for published ones" },
+    Package { name: "prometheus", program: "prometheus", reason: "reads the daemon's metrics, in docker/compose.yaml" },
     Package { name: "chromium", program: "chromium", reason: "opens the page, as a person's browser does" },
     Package { name: "chromium-driver", program: "chromedriver", reason: "reads the page for a test" },
 ];
@@ -29,11 +35,20 @@ pub(crate) fn run() -> Result<Outcome> {
         install(&missing)?;
     }
     testbed::program(&["setup"]).and_then(|mut command| must_succeed(&mut command))?;
+    let root = root();
+    let images = ["static", &root.to_string_lossy(), "springtide", "springtide-worker"].map(str::to_owned);
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    if !succeeds(&mut testbed::program(&images)?)? {
+        // The test of the images fails then, and says so; no other test needs these programs.
+        eprintln!("setup: the programs for images cannot be built");
+    }
     Ok(Outcome::Good)
 }
 
 fn install(missing: &[&Package]) -> Result<()> {
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    // One package may have several of the programs.
+    names.dedup();
     for package in missing {
         eprintln!("setup: {} is missing ({}): {}", package.program, package.name, package.reason);
     }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::node_pool::{ConsolidationPolicy, Disruption, DisruptionReason};
 use super::requirement::{NodeClassRef, Operator, Requirement};
-use super::{NodeClaim, NodePool};
+use super::{KwokNodeClass, NodeClaim, NodePool};
 use crate::labels::{self, normalized};
 use crate::lenient::Lenient;
 use crate::validate::{Problem, annotations, is_label_value, is_qualified_name};
@@ -15,7 +15,7 @@ use crate::validate::{Problem, annotations, is_label_value, is_qualified_name};
 const DURATION: &str = "write hours, minutes and seconds, as in 1h30m";
 const NILLABLE: &str = "write hours, minutes and seconds, as in 1h30m, or Never";
 /// The CRDs' limit for lists of requirements and for labels of a template.
-const REQUIREMENTS: usize = 100;
+pub(crate) const REQUIREMENTS: usize = 100;
 /// The CRDs' limit for lists of budgets and of reasons.
 const BUDGETS: usize = 50;
 
@@ -70,6 +70,15 @@ pub fn node_claim(claim: &NodeClaim) -> Vec<Problem> {
     if let Some(resources) = &spec.resources {
         quantities("spec.resources.requests", &resources.requests, &mut problems);
     }
+    problems
+}
+
+/// What is wrong with a KWOKNodeClass.
+#[must_use]
+pub fn kwok_node_class(class: &KwokNodeClass) -> Vec<Problem> {
+    let mut problems = annotations(&class.metadata);
+    let delay = class.spec.spec.as_ref().and_then(|spec| spec.node_registration_delay.as_ref());
+    problems.extend(unread("spec.nodeRegistrationDelay", delay, DURATION));
     problems
 }
 
@@ -250,7 +259,9 @@ pub fn is_schedule(text: &str) -> bool {
 fn quantities(at: &str, map: &BTreeMap<String, Quantity>, problems: &mut Vec<Problem>) {
     for (name, Quantity(text)) in map {
         if let Err(error) = crate::quantity::milli(text) {
-            problems.push(Problem::new(format!("{at}.{name}"), error.to_string(), "write a quantity of Kubernetes"));
+            let text = error.to_string();
+            let (what, remedy) = text.split_once("; ").unwrap_or((&text, "write a quantity of Kubernetes"));
+            problems.push(Problem::new(format!("{at}.{name}"), what, remedy));
         }
     }
 }

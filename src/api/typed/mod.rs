@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use springtide_core::Timestamp;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::requirement::Labels;
@@ -33,6 +35,26 @@ impl Unclear {
     pub fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self { field: field.into(), what: what.into() }
     }
+}
+
+/// An object as the type of its kind. What its status says is left out where only the status cannot be read: it is written anew anyhow.
+///
+/// # Errors
+/// The first field that cannot be read, and why.
+pub fn read<T: DeserializeOwned>(object: Value) -> Result<T, Unclear> {
+    let wrong = match serde_path_to_error::deserialize(&object) {
+        Ok(read) => return Ok(read),
+        Err(wrong) => wrong,
+    };
+    let mut bare = object;
+    let without_status = bare.as_object_mut().and_then(|fields| fields.remove("status")).and_then(|_| serde_json::from_value(bare).ok());
+    let remedy = "correct it as the field's description in the CRD says";
+    without_status.ok_or_else(|| Unclear::new(wrong.path().to_string(), format!("{}; {remedy}", wrong.inner())))
+}
+
+/// The part of an object below this pointer, where it can be read.
+fn salvaged<T: DeserializeOwned + Default>(object: &Value, pointer: &str) -> T {
+    object.pointer(pointer).and_then(|part| T::deserialize(part).ok()).unwrap_or_default()
 }
 
 /// The name of an object.

@@ -3,7 +3,7 @@
 use springtide_core::nodes::pool::{BudgetNodes, DisruptionReason};
 use springtide_core::{Span, Timestamp};
 
-use super::pool;
+use super::{contradictions, invalid, pool, salvage};
 use crate::karpenter::NodePool;
 
 fn object(more: &str) -> NodePool {
@@ -79,4 +79,65 @@ fn a_pool_that_is_wrong_says_why_it_cannot_be_used() {
     let mut unknown = object("");
     unknown.spec.template.spec.requirements[0].operator = crate::Lenient::Other("Near".to_owned());
     assert!(pool(&unknown).expect_err("no operator").to_string().contains("`Near`"));
+}
+
+#[test]
+fn a_contradiction_names_both_rows() {
+    let requirement = |key: &str, operator, values: &[&str]| crate::karpenter::Requirement::new(key, operator, values.iter().copied());
+    let mut torn = object("");
+    torn.spec.template.spec.requirements.push(requirement("karpenter.sh/capacity-type", crate::karpenter::Operator::In, &["on-demand"]));
+    let expected = "spec.template.spec.requirements[2]: karpenter.sh/capacity-type In [on-demand] contradicts \
+        spec.template.spec.requirements[0], which says In [spot]: no machine can be both; correct or remove one of them";
+    assert_eq!(invalid(&torn).as_deref(), Some(expected));
+    let mut labelled = object("");
+    labelled.spec.template.spec.requirements.push(requirement("team", crate::karpenter::Operator::DoesNotExist, &[]));
+    let text = invalid(&labelled).expect("a contradiction");
+    assert!(text.contains("team DoesNotExist contradicts spec.template.metadata.labels[team], which says `data`"), "{text}");
+    // Two by two they agree, and all three together do not.
+    let mut three = object("");
+    for (operator, values) in [
+        (crate::karpenter::Operator::In, &["a", "b"][..]),
+        (crate::karpenter::Operator::NotIn, &["a"][..]),
+        (crate::karpenter::Operator::NotIn, &["b"][..]),
+    ] {
+        three.spec.template.spec.requirements.push(requirement("zone", operator, values));
+    }
+    assert!(invalid(&three).expect("a contradiction").contains("requirements[4]: zone NotIn [b] contradicts"));
+    let mut fine = object("");
+    fine.spec.template.spec.requirements.push(requirement("zone", crate::karpenter::Operator::NotIn, &["a"]));
+    fine.spec.template.spec.requirements.push(requirement("zone", crate::karpenter::Operator::DoesNotExist, &[]));
+    assert_eq!(invalid(&fine), None);
+}
+
+#[test]
+fn what_is_left_of_a_pool_that_cannot_be_read_is_who_it_is() {
+    let mut value = serde_json::to_value(object("")).expect("JSON");
+    value["spec"]["template"]["spec"]["taints"] = "none".into();
+    let unclear = crate::typed::read::<NodePool>(value.clone()).expect_err("a word is no list");
+    assert_eq!(unclear.field, "spec.template.spec.taints");
+    let known = salvage(&value);
+    let pool = super::unusable_pool(&known, "why".to_owned());
+    assert_eq!((pool.name.as_str(), pool.uid.as_str(), pool.class.to_string().as_str()), ("spot", "u", "KWOKNodeClass/default"));
+    assert_eq!((pool.unusable.as_deref(), pool.disruption.consolidate_after), (Some("why"), None));
+    // A status that cannot be read harms nobody.
+    let mut value = serde_json::to_value(object("")).expect("JSON");
+    value["status"] = serde_json::json!({ "conditions": "none" });
+    assert!(crate::typed::read::<NodePool>(value).expect("a pool").status.is_none());
+}
+
+#[test]
+fn requirements_that_leave_nothing_are_named_with_their_row() {
+    let found = |rows: &str| -> Vec<String> {
+        let object = object(&format!("        - {{key: a, operator: In, values: [x, y]}}\n{rows}"));
+        contradictions(&object).into_iter().map(|problem| problem.field).collect()
+    };
+    let at = |i: usize| vec![format!("spec.template.spec.requirements[{i}]")];
+    assert!(found("        - {key: a, operator: NotIn, values: [x]}").is_empty());
+    assert_eq!(found("        - {key: a, operator: NotIn, values: [x, y]}"), at(3));
+    assert_eq!(found("        - {key: a, operator: DoesNotExist}"), at(3));
+    assert_eq!(found("        - {key: b, operator: Gt, values: ['3']}\n        - {key: b, operator: Lt, values: ['4']}"), at(4));
+    assert!(found("        - {key: b, operator: NotIn, values: [x]}\n        - {key: b, operator: DoesNotExist}").is_empty());
+    assert_eq!(found("        - {key: team, operator: In, values: [web]}"), at(3));
+    // One that cannot be understood is not also said to contradict.
+    assert!(found("        - {key: a, operator: Near, values: [z]}").is_empty());
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::{HPAScalingPolicy, HPAScalingRules};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::{
@@ -10,11 +11,12 @@ use springtide_core::scale::policy::{
 use springtide_core::units::{MetricMilli, Replicas};
 use springtide_core::{Span, Timestamp};
 
-use super::{created, key};
+use super::{created, key, salvaged};
 use crate::conditions;
-use crate::keda::scaled_object::{self as api, GroupVersionKindResource};
+use crate::keda::scaled_object::{self as api, GroupVersionKindResource, ScaledObjectSpec};
 use crate::keda::trigger::{AuthenticationKind, MetricType};
 use crate::keda::{ScaledObject, ScaledObjectStatus, Trigger, TriggerAuthenticationSpec};
+use crate::validate::Problem;
 use crate::{labels, quantity};
 
 /// A trigger that is polled under some identity.
@@ -30,6 +32,9 @@ pub struct BoundTrigger<Id> {
     pub activation: MetricMilli,
 }
 
+/// The API version of the kinds that are scaled.
+pub const TARGETS_VERSION: &str = "apps/v1";
+
 /// Kinds of targets that are scaled.
 pub const TARGETS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 
@@ -44,6 +49,23 @@ pub fn metric_name(index: usize, name: &str) -> Name {
 pub fn target(object: &ScaledObject) -> WorkloadKey {
     let target = &object.spec.scale_target_ref;
     WorkloadKey { kind: target.kind().into(), key: Key::new(key(&object.metadata).namespace, target.name.as_str()) }
+}
+
+/// Whether its target is of a kind that is scaled.
+#[must_use]
+pub fn has_known_target(object: &ScaledObject) -> bool {
+    let target = &object.spec.scale_target_ref;
+    target.api_version() == TARGETS_VERSION && TARGETS.contains(&target.kind())
+}
+
+/// What is left of a ScaledObject that cannot be read: who it is, what it scales and what its status says, where that can be read, and no triggers.
+#[must_use]
+pub fn salvage(object: &Value) -> ScaledObject {
+    ScaledObject {
+        metadata: salvaged(object, "/metadata"),
+        spec: ScaledObjectSpec { scale_target_ref: salvaged(object, "/spec/scaleTargetRef"), ..ScaledObjectSpec::default() },
+        status: salvaged(object, "/status"),
+    }
 }
 
 /// `status.scaleTargetKind`.
@@ -147,15 +169,16 @@ fn annotation<'a>(object: &'a ScaledObject, name: &str) -> Option<&'a str> {
     object.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
-/// KEDA reads these annotations as Go reads booleans, and takes any other text as true.
 fn is_set(object: &ScaledObject, name: &str) -> bool {
-    annotation(object, name).is_some_and(|text| !matches!(text, "0" | "f" | "F" | "false" | "False" | "FALSE"))
+    labels::switched_on(object.metadata.annotations.as_ref(), name)
 }
 
-fn pause(object: &ScaledObject) -> Result<Pause, String> {
+fn pause(object: &ScaledObject) -> Result<Pause, Problem> {
     if let Some(text) = annotation(object, labels::PAUSED_REPLICAS) {
-        let wrong =
-            || format!("metadata.annotations[{}]: `{text}` is not a number of replicas; write one such as \"0\"", labels::PAUSED_REPLICAS);
+        let wrong = || {
+            let field = format!("metadata.annotations[{}]", labels::PAUSED_REPLICAS);
+            Problem::new(field, format!("`{text}` is not a number of replicas"), "write one such as \"0\"")
+        };
         return text.parse().map(|replicas| Pause::At(Replicas(replicas))).map_err(|_| wrong());
     }
     Ok(match () {
@@ -167,17 +190,25 @@ fn pause(object: &ScaledObject) -> Result<Pause, String> {
     })
 }
 
+/// What keeps a ScaledObject from becoming a policy although it is valid: what cannot be understood, and what this version does not do.
+#[must_use]
+pub fn unserved(object: &ScaledObject) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = pause(object).err().into_iter().collect();
+    if object.spec.scaling_modifiers().is_some() {
+        let remedy = "remove it to scale by the largest trigger";
+        problems.push(Problem::new("spec.advanced.scalingModifiers", "formulas are not computed yet", remedy));
+    }
+    problems
+}
+
 /// The policy of a ScaledObject whose triggers are bound.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn policy<Id>(object: &ScaledObject, bound: &[BoundTrigger<Id>]) -> Result<Policy, Vec<String>> {
     let spec = &object.spec;
-    let mut wrong = Vec::new();
-    let pause = pause(object).unwrap_or_else(|problem| {
-        wrong.push(problem);
-        Pause::All
-    });
+    let mut wrong: Vec<String> = unserved(object).iter().map(ToString::to_string).collect();
+    let pause = pause(object).unwrap_or(Pause::All);
     let mut triggers = Vec::new();
     for (i, (trigger, bound)) in spec.triggers.iter().zip(bound).enumerate() {
         let kind = match trigger.metric_type() {
@@ -189,9 +220,6 @@ pub fn policy<Id>(object: &ScaledObject, bound: &[BoundTrigger<Id>]) -> Result<P
             }
         };
         triggers.push(TriggerPolicy { name: bound.metric.clone(), target: bound.target, kind, activation: bound.activation });
-    }
-    if spec.scaling_modifiers().is_some() {
-        wrong.push("spec.advanced.scalingModifiers: formulas are not computed yet; remove it to scale by the largest trigger".to_owned());
     }
     let behavior = behavior(object).unwrap_or_else(|problem| {
         wrong.push(problem);

@@ -38,9 +38,6 @@ pub(super) struct Goods<'a> {
 /// The first thing about the pool that excludes them.
 pub fn admit(cluster: &Cluster, offers: &Offers, pool: &Pool, shape: ShapeId) -> Result<Requirements, NoNode> {
     let shape = cluster.shapes.get(shape);
-    if let Some(why) = &pool.unusable {
-        return Err(NoNode::PoolUnusable { pool: pool.name.clone(), why: why.clone() });
-    }
     if let Some(taint) = in_the_way(&pool.taints, &shape.tolerations) {
         return Err(NoNode::Taint { pool: pool.name.clone(), key: taint.key.clone() });
     }
@@ -51,7 +48,11 @@ pub fn admit(cluster: &Cluster, offers: &Offers, pool: &Pool, shape: ShapeId) ->
     let mut excluded = None;
     for term in &shape.wishes {
         match will_be.refuses(term, &given) {
-            None => return Ok(will_be.and(term)),
+            None => {
+                // Said last: what is wrong with a pool that the pod does not ask for is none of its business.
+                let unusable = |why: &String| NoNode::PoolUnusable { pool: pool.name.clone(), why: why.clone() };
+                return pool.unusable.as_ref().map_or_else(|| Ok(will_be.and(term)), |why| Err(unusable(why)));
+            }
             Some(key) => excluded = excluded.or(Some(key)),
         }
     }

@@ -319,9 +319,15 @@ fn purchase(market: &Market<'_>, filling: &Filling, classes: &mut [Class]) -> Pu
 fn why_not(market: &Market<'_>, class: &Class, used: &(Resources, u32), closed: &[bool]) -> NoNode {
     let pool = market.pool.name.clone();
     let fits = |goods: &Goods<'_>| class.requests.fits(&goods.net) && goods.price(market.pool, &class.wishes).is_some();
-    if let Some((goods, _)) = market.types.iter().zip(closed).find(|(goods, closed)| **closed && fits(goods)) {
-        let resource = market.pool.limits.exceeded_by(&used.0, used.1, &goods.kind.capacity).unwrap_or_default();
-        return NoNode::Limit { pool, resource };
+    let limits = &market.pool.limits;
+    let shut = || market.types.iter().zip(closed).filter(|(goods, closed)| **closed && fits(goods)).map(|(goods, _)| &goods.kind.capacity);
+    if let Some(resource) = shut().find_map(|capacity| limits.exceeded_by(&used.0, used.1, capacity)) {
+        if resource == "nodes" {
+            return NoNode::Limit { pool, resource, used: i64::from(used.1), limit: limits.nodes.map_or(0, i64::from), least: 1 };
+        }
+        let least = shut().map(|capacity| capacity.get(&resource)).min().unwrap_or_default();
+        let limit = limits.resources.get(&resource).copied().unwrap_or_default();
+        return NoNode::Limit { pool, used: used.0.get(&resource), limit, least, resource };
     }
     let out: Vec<Timestamp> = market
         .out

@@ -160,13 +160,16 @@ fn limits_are_filled_and_not_exceeded() {
     assert!(claims > 0 && waiting == 0);
     let (_, waiting, reason, scene) = limited(None, Some(48_000), 100);
     assert!((53..100).contains(&waiting), "some of the pods run: {waiting}");
-    assert_eq!(reason, "pool default has reached its limit of cpu");
+    assert!(reason.starts_with("pool default has reached its limit of cpu: ") && reason.contains(" of 48 are used"), "{reason}");
+    assert!(reason.contains("raise spec.limits.cpu of NodePool default to "), "{reason}");
     // The next turn counts what is on its way, and asks for no more.
     let mut scene = scene;
     scene.turn();
     assert!(created(&scene.decide()).is_empty());
     let (claims, waiting, reason, _) = limited(Some(1), None, 400);
-    assert_eq!((claims, waiting > 0, reason.as_str()), (1, true, "pool default has reached its limit of nodes"));
+    let nodes = "pool default has reached its limit of nodes: 1 of 1 are used, and the smallest machine that would do adds 1; \
+        raise spec.limits.nodes of NodePool default to 2 or more, or free some of it";
+    assert_eq!((claims, waiting > 0, reason.as_str()), (1, true, nodes));
     let (claims, waiting, _, _) = limited(Some(0), None, 5);
     assert_eq!((claims, waiting), (0, 5));
 }
@@ -234,5 +237,8 @@ fn out_of_stock_is_told_with_the_time_at_which_it_ends() {
         ["1 types of pool default fit, all out of stock until 1970-01-01T00:03:00Z"]
     );
     scene.offers = Offers([(class(), Arc::new(Vec::new()))].into());
-    assert_eq!(reasons(&scene.decide()), ["none of the 0 types of pool default has room for it"]);
+    assert_eq!(
+        reasons(&scene.decide()),
+        ["no instance type is known that pool default may buy: its cloud has not said yet what it sells, or sells none"]
+    );
 }

@@ -125,6 +125,16 @@ impl Resources {
     }
 }
 
+/// An amount of this resource, in the units of [`Resources::get`], as Kubernetes writes it.
+#[must_use]
+pub fn amount(resource: &str, n: i64) -> String {
+    match resource {
+        "cpu" => MilliCpu(n).to_string(),
+        "memory" | "ephemeral-storage" => Bytes(n).to_string(),
+        _ => n.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -147,8 +147,7 @@ pub fn dismantle(now: Timestamp, cluster: &Cluster, name: &Name, claim: &Claim, 
     if !claim.ended {
         if let Some((node_name, node)) = node {
             if !is_tainted(node) {
-                let reason = Why::Disruption(DisruptionReason::Empty);
-                plan.actions.push(Action::Cordon { node: node_name.clone(), reason });
+                plan.actions.push(Action::Cordon { node: node_name.clone(), reason: Why::ClaimDeleted });
                 return;
             }
             let deadline = claim.spec.termination_grace_period.and_then(|grace| since.checked_add(grace).ok());

@@ -200,8 +200,9 @@ fn a_claim_is_dismantled_in_order() {
     let now = scene.now;
     scene.change_claim("claim-a", |claim| claim.deleting_since = Some(now));
     let steps: Vec<String> = (0..6).map(|_| print(&scene.turn())).collect();
+    let cordon = "keep new pods off a: its NodeClaim is being deleted\n";
     let expected =
-        [CORDON_A, "evict work/work\n", "evict system/daemon\n", "end the machine of claim-a\n", "remove node a\n", "release claim-a\n"];
+        [cordon, "evict work/work\n", "evict system/daemon\n", "end the machine of claim-a\n", "remove node a\n", "release claim-a\n"];
     assert_eq!(steps, expected);
     assert_eq!(print(&scene.turn()), "");
 }

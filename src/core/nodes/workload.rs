@@ -50,14 +50,6 @@ pub struct Workload {
     pub writing: Option<Replicas>,
 }
 
-impl Workload {
-    /// The replicas that are asked for, a write of ours on its way included.
-    #[must_use]
-    pub fn asked(&self) -> Replicas {
-        self.writing.unwrap_or(self.replicas)
-    }
-}
-
 /// A ReplicaSet, which stands between a Deployment and its pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaSet {

@@ -1,12 +1,15 @@
 //! Real parts for tests and benchmarks: a Kubernetes control plane, RabbitMQ, and proxies that hurt, all on loopback.
 //!
-//! A test asks for what it needs by name and drops it at its end. Several of each run side by side.
+//! A test asks for what it needs by name and drops it at its end. Several of each run side by side. For what is run in containers there is a container engine
+//! with a network of its own, and images made from the same programs.
 //! Nothing here knows Springtide: what is tested reaches the parts as it would in a cluster, by a kubeconfig and a URL.
 
 mod access;
 mod audit;
 mod certificates;
+mod cgroup;
 mod components;
+mod engine;
 mod go;
 mod http_proxy;
 mod kubeconfig;
@@ -20,15 +23,20 @@ mod port;
 mod programs;
 mod rabbit;
 mod run;
+mod stand_ins;
+mod static_programs;
 mod tcp_proxy;
 
 pub use audit::{Write, writes_per_user};
 pub use components::FAKE_NODE;
+pub use engine::Engine;
 pub use http_proxy::HttpProxy;
 pub use named::{Named, Reach};
 pub use objects::{apply, wait_for, wait_gone, wait_until};
 pub use plane::{Component, Options, Plane};
-pub use programs::Programs;
+pub use programs::{Programs, Tools};
 pub use rabbit::{Rabbit, RabbitOptions};
 pub use run::sweep;
+pub use stand_ins::StandIn;
+pub use static_programs::static_programs;
 pub use tcp_proxy::TcpProxy;

@@ -1,10 +1,11 @@
 //! `springtide-testbed`: what `cargo xtask setup` and `cargo xtask testbed` call.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use springtide_testbed::{Named, Programs};
+use springtide_testbed::{Named, Programs, Tools, static_programs};
 
 #[derive(Parser)]
 #[command(about = "Real parts on loopback, for tests and for a person who tries something")]
@@ -15,8 +16,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the programs of the control plane, unless they are built
+    /// Build the programs of the control plane and those for containers, unless they are built
     Setup,
+    /// Build packages of a workspace as static programs, for images
+    Static {
+        /// The workspace's folder
+        workspace: PathBuf,
+        /// Packages whose programs are meant
+        #[arg(required = true)]
+        packages: Vec<String>,
+    },
     /// Start a control plane and a RabbitMQ in the background
     Up(Name),
     /// Stop them, and clean up after them when they crashed
@@ -51,7 +60,14 @@ async fn run() -> Result<()> {
         Command::Setup => {
             let programs = tokio::task::spawn_blocking(Programs::ensure).await??;
             let Programs { etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok } = programs;
-            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok] {
+            let Tools { kubectl, kwokctl, compose } = tokio::task::spawn_blocking(Tools::ensure).await??;
+            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose] {
+                println!("{}", program.display());
+            }
+        }
+        Command::Static { workspace, packages } => {
+            let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+            for program in static_programs(&workspace, &packages)? {
                 println!("{}", program.display());
             }
         }

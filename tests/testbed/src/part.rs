@@ -54,6 +54,11 @@ impl Part {
         Ok(part)
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until `ready` says so; an error, with the end of the log, when the program ends before or takes longer.
     pub(crate) async fn until_ready(&mut self, within: Duration, mut ready: impl AsyncFnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + within;

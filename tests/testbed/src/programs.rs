@@ -1,4 +1,4 @@
-//! The programs of a control plane: found, or built once from the two Go modules beside this crate.
+//! The programs of a control plane and of those who use one: found, or built once from the Go modules beside this crate.
 
 use std::env;
 use std::ffi::OsStr;
@@ -32,6 +32,17 @@ pub struct Programs {
     pub kwok: PathBuf,
 }
 
+/// What people have at hand who run containers, and the images that they would fetch are made from.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// kubectl.
+    pub kubectl: PathBuf,
+    /// kwokctl, which starts a whole control plane inside a container.
+    pub kwokctl: PathBuf,
+    /// Docker compose, version 2, as a program of its own.
+    pub compose: PathBuf,
+}
+
 /// A program, the module that it is built in (a folder of this crate), and its Go package.
 struct Source {
     program: &'static str,
@@ -40,7 +51,7 @@ struct Source {
 }
 
 /// Kubernetes first: etcd and kwok then find half of their packages compiled.
-const SOURCES: [Source; 5] = [
+const CONTROL_PLANE: [Source; 5] = [
     Source { program: "kube-apiserver", module: ".", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
     Source { program: "kube-controller-manager", module: ".", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
     Source { program: "kube-scheduler", module: ".", package: "k8s.io/kubernetes/cmd/kube-scheduler" },
@@ -48,34 +59,50 @@ const SOURCES: [Source; 5] = [
     Source { program: "kwok", module: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok" },
 ];
 
+const TOOLS: [Source; 3] = [
+    Source { program: "kubectl", module: ".", package: "k8s.io/kubernetes/cmd/kubectl" },
+    Source { program: "kwokctl", module: "kwok", package: "sigs.k8s.io/kwok/cmd/kwokctl" },
+    Source { program: "docker-compose", module: "compose", package: "github.com/docker/compose/v2/cmd" },
+];
+
 impl Programs {
     /// Finds the programs and builds those that are missing: about five minutes on two cores the first time, nothing after.
     pub fn ensure() -> Result<Self> {
-        let built = places::testbed()?.join(fingerprint()?);
-        fs::create_dir_all(&built).with_context(|| format!("cannot make the folder {}", built.display()))?;
-        // Several test processes may find the cache empty at the same time: one builds, the others wait.
-        let lock = File::create(built.join("lock")).with_context(|| format!("cannot write in {}", built.display()))?;
-        if SOURCES.iter().any(|source| find(source.program, &built).is_none()) {
-            lock.lock().with_context(|| format!("cannot lock {}", built.display()))?;
-        }
-        let mut paths = Vec::with_capacity(SOURCES.len());
-        for source in &SOURCES {
-            paths.push(match find(source.program, &built) {
-                Some(path) => path,
-                None => build(source, &built)?,
-            });
-        }
-        let [kube_apiserver, kube_controller_manager, kube_scheduler, etcd, kwok] =
-            <[PathBuf; 5]>::try_from(paths).map_err(|_| anyhow::anyhow!("five sources give five programs"))?;
+        let [kube_apiserver, kube_controller_manager, kube_scheduler, etcd, kwok] = ensure(&CONTROL_PLANE)?;
         Ok(Self { etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok })
     }
 }
 
-/// What a build depends on: the modules' own files say every version of every dependency.
-fn fingerprint() -> Result<String> {
+impl Tools {
+    /// Finds the programs and builds those that are missing: about three minutes on two cores the first time, nothing after.
+    pub fn ensure() -> Result<Self> {
+        let [kubectl, kwokctl, compose] = ensure(&TOOLS)?;
+        Ok(Self { kubectl, kwokctl, compose })
+    }
+}
+
+fn ensure<const N: usize>(sources: &[Source; N]) -> Result<[PathBuf; N]> {
+    let paths = sources.iter().map(find_or_build).collect::<Result<Vec<_>>>()?;
+    <[PathBuf; N]>::try_from(paths).map_err(|_| anyhow::anyhow!("a source gives one program"))
+}
+
+fn find_or_build(source: &Source) -> Result<PathBuf> {
+    let built = places::testbed()?.join(fingerprint(source.module)?);
+    if let Some(path) = find(source.program, &built) {
+        return Ok(path);
+    }
+    fs::create_dir_all(&built).with_context(|| format!("cannot make the folder {}", built.display()))?;
+    // Several test processes may find the cache empty at the same time: one builds, the others wait.
+    let lock = File::create(built.join("lock")).with_context(|| format!("cannot write in {}", built.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", built.display()))?;
+    find(source.program, &built).map_or_else(|| build(source, &built), Ok)
+}
+
+/// What a build depends on: the module's own files say every version of every dependency.
+fn fingerprint(module: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum", "kwok/go.mod", "kwok/go.sum"] {
-        let path = places::sources().join(file);
+    for file in ["go.mod", "go.sum"] {
+        let path = places::sources().join(module).join(file);
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}; it is part of the repository", path.display()))?);
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
@@ -109,16 +136,26 @@ fn build(source: &Source, built: &Path) -> Result<PathBuf> {
 
 /// Leaves out what a debugger would want, and sets the version that go.mod asks for.
 fn linker_flags(module: &Path) -> Result<String> {
-    let path = module.join("go.mod");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    // The line may end in a comment.
-    let asked = text.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v")?.split_whitespace().next());
-    let Some(version) = asked else { return Ok("-s -w".to_owned()) };
+    let Some(version) = asked_version(module)? else { return Ok("-s -w".to_owned()) };
     let mut numbers = version.split('.');
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     Ok(format!(
         "-s -w -X {VERSION}.gitVersion=v{version} -X {VERSION}.gitMajor={major} -X {VERSION}.gitMinor={minor} -X {VERSION}.gitTreeState=clean"
     ))
+}
+
+/// The version of Kubernetes, such as 1.34.4.
+pub(crate) fn kubernetes_version() -> Result<String> {
+    asked_version(&places::sources())?.context("tests/testbed/go.mod does not ask for k8s.io/kubernetes")
+}
+
+/// The version of Kubernetes that a module asks for, if it does.
+fn asked_version(module: &Path) -> Result<Option<String>> {
+    let path = module.join("go.mod");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    // The line may end in a comment.
+    let asked = text.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v")?.split_whitespace().next());
+    Ok(asked.map(str::to_owned))
 }
 
 /// Runs Go with what makes builds alike everywhere, whatever a person has set for other work.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::owner::Owner;
-use crate::{places, port};
+use crate::{cgroup, places, port};
 
 /// The list of a run's processes, in its folder.
 const PARTS: &str = "parts";
@@ -94,6 +94,7 @@ pub fn sweep() -> Result<()> {
             let Ok(part) = part.parse() else { continue };
             end_group(part);
         }
+        cgroup::remove(&entry.path());
         if std::env::var_os(KEEP).is_none() {
             // Another process may sweep at the same time, or a part may still write: then the next sweep deletes it.
             let _ = fs::remove_dir_all(entry.path());

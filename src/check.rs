@@ -1,0 +1,99 @@
+//! Whether manifests will be admitted and will do what they say, as far as the files themselves tell. No cluster, no network.
+//!
+//! Two passes: each object by itself, on several threads; then what only several objects together tell.
+
+mod across;
+mod classes;
+pub mod finding;
+mod nearest;
+mod object;
+mod older;
+mod schema;
+mod triggers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::manifests::files::ReadFile;
+use crate::manifests::{Document, threads};
+
+use self::finding::{Finding, Severity};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// What was found: by file in the order in which files were read, then by line.
+    pub findings: Vec<Finding>,
+    /// How many objects there are, with those that could not be read.
+    pub objects: usize,
+    /// How many of them are of a kind that is not looked into.
+    pub passed_over: usize,
+    /// How many files there are.
+    pub files: usize,
+}
+
+impl Report {
+    /// How many findings are as bad as this.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// How many objects have a problem, or could not be read.
+    #[must_use]
+    pub fn with_problems(&self) -> usize {
+        let problems = self.findings.iter().filter(|finding| finding.severity == Severity::Problem);
+        let line = |f: &Finding| if f.kind.is_empty() { f.line } else { 0 };
+        let mut with: Vec<_> = problems.map(|f| (&f.file, &f.kind, &f.namespace, &f.name, line(f))).collect();
+        with.sort_unstable();
+        with.dedup();
+        with.len()
+    }
+}
+
+/// Checks what was read.
+///
+/// # Errors
+/// The kinds' shapes cannot be made, which tests rule out.
+pub fn check(files: &[ReadFile]) -> Result<Report, springtide_api::crds::CrdError> {
+    let kinds = object::Kinds::new()?;
+    let mut documents: Vec<(&Document, bool)> = Vec::new();
+    for file in files {
+        documents.extend(file.parsed.documents.iter().map(|document| (document, file.source.named)));
+    }
+    let judged = threads::map(&documents, |(document, named)| kinds.judge(document, *named));
+    let passed_over = judged.iter().filter(|judged| judged.passed_over).count();
+    let mut findings: Vec<Finding> = files.iter().flat_map(faults).collect();
+    findings.extend(across::findings(&judged));
+    findings.extend(judged.into_iter().flat_map(|judged| judged.findings));
+    // Files keep their order, which need not be that of their names.
+    let places: BTreeMap<&str, usize> = files.iter().enumerate().map(|(i, file)| (&*file.source.name, i)).collect();
+    let mut placed: Vec<(Option<usize>, Finding)> =
+        findings.into_iter().map(|finding| (places.get(&*finding.file).copied(), finding)).collect();
+    placed.sort_by(|(a, one), (b, other)| {
+        (a, one.line, &one.field, one.severity, &one.what).cmp(&(b, other.line, &other.field, other.severity, &other.what))
+    });
+    let unread = files.iter().flat_map(|file| &file.parsed.faults).filter(|fault| fault.field.is_empty()).count();
+    let findings = placed.into_iter().map(|(_, finding)| finding).collect();
+    Ok(Report { findings, objects: documents.len() + unread, passed_over, files: files.len() })
+}
+
+/// What was found while reading.
+fn faults(file: &ReadFile) -> impl Iterator<Item = Finding> + '_ {
+    file.parsed.faults.iter().map(|fault| {
+        // A fault in a field is in the object that begins last before it.
+        let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
+        let document = documents.max_by_key(|document| document.line);
+        Finding {
+            file: Arc::clone(&file.source.name),
+            line: fault.line,
+            severity: Severity::Problem,
+            kind: document.map_or_else(String::new, |document| document.kind.clone()),
+            namespace: document.and_then(|document| document.namespace.clone()),
+            name: document.map_or_else(String::new, |document| document.name.clone()),
+            field: fault.field.clone(),
+            what: fault.what.clone(),
+            remedy: fault.remedy.clone(),
+        }
+    })
+}

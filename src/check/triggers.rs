@@ -1,0 +1,333 @@
+//! Triggers: whether their scaler exists and can make something of what it is told. What comes from a Secret is not known, and what is not in the files may be
+//! in the cluster; of neither is anything said to be missing.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticationSpec};
+use springtide_api::{Problem, typed};
+use springtide_scalers::{AuthParams, KINDS, Kind, ResolvedEnv, Secret, Source, kind, parse};
+
+use super::across::{Index, namespace};
+use super::finding::{Finding, Severity};
+use super::nearest::nearest;
+use super::object::Object;
+use crate::manifests::Document;
+
+/// Stands for a text that is there and is not known.
+const UNKNOWN: &str = "unknown";
+
+/// Texts that may be known.
+#[derive(Default)]
+struct Texts {
+    /// Those that are, with [`UNKNOWN`] for those that are only known to be there.
+    given: AuthParams,
+    /// Names of those that are there and not known.
+    hidden: BTreeSet<String>,
+    /// Whether there may be others.
+    open: bool,
+}
+
+impl Texts {
+    fn anything() -> Self {
+        Self { open: true, ..Self::default() }
+    }
+
+    fn know(&mut self, name: &str, text: &str) {
+        // Templates that fill in later, and variables that other variables make.
+        if text.contains("$(") || text.contains("${") || text.contains("{{") {
+            self.hide(name);
+        } else {
+            self.hidden.remove(name);
+            self.given.insert(name.to_owned(), Secret::from(text));
+        }
+    }
+
+    fn hide(&mut self, name: &str) {
+        self.hidden.insert(name.to_owned());
+        self.given.insert(name.to_owned(), Secret::from(UNKNOWN));
+    }
+}
+
+/// Where an object's triggers find the environment.
+struct Environment {
+    texts: Texts,
+    /// Whose it is, for messages; none where that is not in the files.
+    owner: Option<String>,
+}
+
+struct Looker<'a> {
+    document: &'a Document,
+    index: &'a Index<'a>,
+    found: &'a mut Vec<Finding>,
+}
+
+/// The triggers of a ScaledObject.
+pub fn of_scaled_object(document: &Document, object: &ScaledObject, index: &Index<'_>, found: &mut Vec<Finding>) {
+    let target = typed::scaled::target(object);
+    let judged = index.get(&target.kind, &target.key.namespace, &target.key.name);
+    let pod = judged.and_then(|judged| if let Object::Workload(pod) = &judged.object { pod.as_deref() } else { None });
+    let mut looker = Looker { document, index, found };
+    let container = object.spec.scale_target_ref.env_source_container_name.as_deref();
+    let owner = format!("{} {}", target.kind, target.key.name);
+    let environment = looker.environment(pod, &owner, container, "spec.scaleTargetRef.envSourceContainerName");
+    for (i, trigger) in object.spec.triggers.iter().enumerate() {
+        looker.trigger(i, trigger, &environment);
+        if let Some(pod) = pod.filter(|_| trigger.is_resource()) {
+            looker.requests(i, trigger, pod, &owner);
+        }
+    }
+}
+
+/// The triggers of a ScaledJob.
+pub fn of_scaled_job(document: &Document, object: &ScaledJob, index: &Index<'_>, found: &mut Vec<Finding>) {
+    let mut looker = Looker { document, index, found };
+    let pod = object.spec.job_target_ref.template.spec.as_ref();
+    let container = object.spec.env_source_container_name.as_deref();
+    let environment = looker.environment(pod, "the Job's template", container, "spec.envSourceContainerName");
+    for (i, trigger) in object.spec.triggers.iter().enumerate() {
+        looker.trigger(i, trigger, &environment);
+    }
+}
+
+/// Whether the keys that an authentication names are there, where their objects are in the files.
+pub fn of_authentication(document: &Document, spec: &TriggerAuthenticationSpec, index: &Index<'_>, found: &mut Vec<Finding>) {
+    // Those of the cluster read from the daemon's namespace, which the files do not tell.
+    if document.kind != "TriggerAuthentication" {
+        return;
+    }
+    let lists = [("Secret", "secretTargetRef", &spec.secret_target_ref), ("ConfigMap", "configMapTargetRef", &spec.config_map_target_ref)];
+    for (kind, field, list) in lists {
+        for (i, reference) in list.iter().enumerate() {
+            let Some(judged) = index.get(kind, namespace(document), &reference.name) else { continue };
+            let Object::Data(keys) = &judged.object else { continue };
+            if !reference.key.is_empty() && !keys.contains_key(&reference.key) {
+                let field = format!("spec.{field}[{i}].key");
+                let what =
+                    format!("{kind} {} ({}:{}) has no key `{}`", reference.name, judged.document.file, judged.document.line, reference.key);
+                let remedy = nearest(&reference.key, keys.keys().map(String::as_str))
+                    .map_or_else(|| "add it or correct the reference".to_owned(), |near| format!("did you mean {near}?"));
+                found.push(Finding::new(Severity::Problem, document, document.tree.line_of(&field), Problem::new(field, what, remedy)));
+            }
+        }
+    }
+}
+
+impl<'a> Looker<'a> {
+    fn say(&mut self, severity: Severity, field: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
+        let problem = Problem::new(field, what, remedy);
+        self.found.push(Finding::new(severity, self.document, self.document.tree.line_of(&problem.field), problem));
+    }
+
+    fn environment(&mut self, pod: Option<&PodSpec>, owner: &str, container: Option<&str>, field: &str) -> Environment {
+        let Some(pod) = pod else { return Environment { texts: Texts::anything(), owner: None } };
+        let container = container.filter(|name| !name.is_empty());
+        let chosen = match container {
+            Some(name) => pod.containers.iter().find(|container| container.name == name),
+            None => pod.containers.first(),
+        };
+        let Some(chosen) = chosen else {
+            if let Some(name) = container {
+                let names: Vec<&str> = pod.containers.iter().map(|container| container.name.as_str()).collect();
+                self.say(
+                    Severity::Problem,
+                    field,
+                    format!("{owner} has no container `{name}`"),
+                    format!("write one of {}", names.join(", ")),
+                );
+            }
+            return Environment { texts: Texts::anything(), owner: None };
+        };
+        let which = if chosen.name.is_empty() { "the container".to_owned() } else { format!("container `{}`", chosen.name) };
+        Environment { texts: self.variables(chosen), owner: Some(format!("{which} of {owner}")) }
+    }
+
+    fn data(&self, kind: &str, name: &str) -> Option<&'a std::collections::BTreeMap<String, Option<String>>> {
+        match &self.index.get(kind, namespace(self.document), name)?.object {
+            Object::Data(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    fn variables(&self, container: &Container) -> Texts {
+        let mut texts = Texts::default();
+        for source in container.env_from.iter().flatten() {
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            let secret = source.secret_ref.as_ref().map(|reference| ("Secret", &reference.name));
+            let map = source.config_map_ref.as_ref().map(|reference| ("ConfigMap", &reference.name));
+            let Some((kind, name)) = secret.or(map) else { continue };
+            match self.data(kind, name) {
+                Some(keys) => keys.iter().for_each(|(key, text)| match text {
+                    Some(text) => texts.know(&format!("{prefix}{key}"), text),
+                    None => texts.hide(&format!("{prefix}{key}")),
+                }),
+                None => texts.open = true,
+            }
+        }
+        for variable in container.env.iter().flatten() {
+            match (&variable.value, &variable.value_from) {
+                (Some(text), _) => texts.know(&variable.name, text),
+                (None, Some(_)) => texts.hide(&variable.name),
+                (None, None) => {}
+            }
+        }
+        texts
+    }
+
+    /// What a trigger's authentication gives.
+    fn authentication(&mut self, i: usize, trigger: &Trigger) -> Texts {
+        let Some((name, of_cluster)) = typed::scaled::authentication(trigger) else { return Texts::default() };
+        let (kind, namespace) =
+            if of_cluster { ("ClusterTriggerAuthentication", "") } else { ("TriggerAuthentication", namespace(self.document)) };
+        let field = format!("spec.triggers[{i}].authenticationRef");
+        let Some(Object::Authentication(spec)) = self.index.get(kind, namespace, name).map(|judged| &judged.object) else {
+            self.near_authentication(&field, kind, namespace, name);
+            return Texts::anything();
+        };
+        let mut texts = Texts::default();
+        for reference in &spec.config_map_target_ref {
+            let text = self.data("ConfigMap", &reference.name).filter(|_| !of_cluster).and_then(|keys| keys.get(&reference.key));
+            match text {
+                Some(Some(text)) => texts.know(&reference.parameter, text),
+                _ => texts.hide(&reference.parameter),
+            }
+        }
+        spec.secret_target_ref.iter().for_each(|reference| texts.hide(&reference.parameter));
+        spec.env.iter().for_each(|reference| texts.hide(&reference.parameter));
+        for source in typed::scaled::unserved_sources(spec) {
+            texts.open = true;
+            let what = format!("{kind} {name} has {source}, which is not read yet");
+            self.say(Severity::Problem, &field, what, "use secretTargetRef or configMapTargetRef");
+        }
+        texts
+    }
+
+    fn near_authentication(&mut self, field: &str, kind: &str, namespace: &str, name: &str) {
+        let index = self.index;
+        if index.get(kind, namespace, name).is_some() {
+            return;
+        }
+        let field = format!("{field}.name");
+        let other = if kind == "TriggerAuthentication" {
+            ("ClusterTriggerAuthentication", "")
+        } else {
+            ("TriggerAuthentication", self::namespace(self.document))
+        };
+        if index.get(other.0, other.1, name).is_some() {
+            let what = format!("{kind} {name} is not in these files, but a {} of this name is", other.0);
+            self.say(Severity::Notice, field, what, format!("write kind: {} beside the name, if it is meant", other.0));
+        } else if let Some(near) = index.near(kind, namespace, name) {
+            let what = format!("{kind} {name} is not in these files, but '{near}' is");
+            self.say(Severity::Notice, field, what, format!("write name: {near}, if it is meant"));
+        }
+    }
+
+    fn trigger(&mut self, i: usize, trigger: &Trigger, environment: &Environment) {
+        if trigger.kind.is_empty() {
+            return;
+        }
+        let auth = self.authentication(i, trigger);
+        let Some(kind) = kind(&trigger.kind) else {
+            let names = KINDS.iter().map(|kind| kind.name);
+            let remedy = match nearest(&trigger.kind, names) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "use one of those that `springtide scalers` lists".to_owned(),
+            };
+            return self.say(
+                Severity::Problem,
+                format!("spec.triggers[{i}].type"),
+                format!("no scaler found for type: {:?}", trigger.kind),
+                remedy,
+            );
+        };
+        let mut unsaid = self.variables_of(i, trigger, environment);
+        let knows = |name: &str, source| kind.all_parameters().any(|known| known.name == name && known.sources.contains(&source));
+        let result = parse(&trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given as &ResolvedEnv);
+        unsaid.extend(auth.hidden.iter().cloned());
+        match result {
+            Ok(trigger) => {
+                for notice in trigger.notices {
+                    self.say(Severity::Notice, format!("spec.triggers[{i}].metadata.{}", notice.field), notice.what, notice.remedy);
+                }
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let elsewhere = auth.open && knows(&problem.field, Source::Auth);
+                    let given = trigger.metadata.get(&problem.field).is_some_and(|text| !text.trim().is_empty());
+                    if unsaid.contains(&problem.field) && !given || elsewhere && !given {
+                        continue;
+                    }
+                    let (field, what) = self.place(i, trigger, kind, &problem.field, problem.what);
+                    self.say(Severity::Problem, field, what, problem.remedy);
+                }
+            }
+        }
+        for unknown in kind.unknown(&trigger.metadata) {
+            let names = kind.all_parameters().filter(|known| known.sources.contains(&Source::Metadata)).map(|known| known.name);
+            let near = nearest(&unknown.field, names.filter(|name| !trigger.metadata.contains_key(*name)));
+            let remedy = near.map_or(unknown.remedy, |near| format!("did you mean {near}?"));
+            self.say(Severity::Notice, format!("spec.triggers[{i}].metadata.{}", unknown.field), unknown.what, remedy);
+        }
+    }
+
+    /// Where a parameter is given, or should be.
+    fn place(&self, i: usize, trigger: &Trigger, kind: &Kind, name: &str, what: String) -> (String, String) {
+        let at = format!("spec.triggers[{i}]");
+        let variable = format!("{name}FromEnv");
+        let sources = kind.all_parameters().find(|known| known.name == name).map_or(&[][..], |known| known.sources);
+        if !trigger.metadata.contains_key(name) && trigger.metadata.contains_key(&variable) {
+            (format!("{at}.metadata.{variable}"), what)
+        } else if trigger.metadata.contains_key(name) || sources.is_empty() || sources.contains(&Source::Metadata) {
+            (format!("{at}.metadata.{name}"), what)
+        } else {
+            (format!("{at}.authenticationRef"), format!("{name} {what}"))
+        }
+    }
+
+    /// Looks whether the variables are there that a trigger names. The parameters whose text is not known for that.
+    fn variables_of(&mut self, i: usize, trigger: &Trigger, environment: &Environment) -> BTreeSet<String> {
+        let mut unknown = BTreeSet::new();
+        for (key, variable) in &trigger.metadata {
+            let Some(parameter) = key.strip_suffix("FromEnv") else { continue };
+            let variable = variable.trim();
+            let texts = &environment.texts;
+            if texts.given.contains_key(variable) {
+                if texts.hidden.contains(variable) {
+                    unknown.insert(parameter.to_owned());
+                }
+                continue;
+            }
+            unknown.insert(parameter.to_owned());
+            if let Some(owner) = environment.owner.as_ref().filter(|_| !texts.open) {
+                let near = nearest(variable, texts.given.keys().map(String::as_str));
+                let remedy = near.map_or_else(|| "add it, or correct the name".to_owned(), |near| format!("did you mean {near}?"));
+                let field = format!("spec.triggers[{i}].metadata.{key}");
+                self.say(Severity::Problem, field, format!("{owner} has no environment variable {variable:?}"), remedy);
+            }
+        }
+        unknown
+    }
+
+    /// A share of what is requested needs a request, as KEDA's admission check has it.
+    fn requests(&mut self, i: usize, trigger: &Trigger, pod: &PodSpec, owner: &str) {
+        if trigger.metric_type() != springtide_api::keda::trigger::MetricType::Utilization {
+            return;
+        }
+        let wanted = trigger.metadata.get("containerName").map(String::as_str);
+        let resource = trigger.kind.as_str();
+        for container in pod.containers.iter().filter(|container| wanted.is_none_or(|name| name == container.name)) {
+            let resources = container.resources.as_ref();
+            let has = |map: Option<&std::collections::BTreeMap<_, _>>| map.is_some_and(|map| map.contains_key(resource));
+            if !has(resources.and_then(|r| r.requests.as_ref())) && !has(resources.and_then(|r| r.limits.as_ref())) {
+                let what =
+                    format!("container `{}` of {owner} requests no {resource}, so there is nothing to take a share of", container.name);
+                self.say(
+                    Severity::Problem,
+                    format!("spec.triggers[{i}].type"),
+                    what,
+                    format!("add resources.requests.{resource} to the container"),
+                );
+            }
+        }
+    }
+}
