@@ -4,5 +4,6 @@ mod brokers;
 mod check;
 mod cluster;
 mod container;
+mod page;
 mod stage;
 mod tidy;

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod generate;
+mod picture;
 mod setup;
 mod shell;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Write the generated files anew: CRDs, and what `springtide check` says of broken manifests
     Gen,
+    /// Take the README's picture of the page from a running demo
+    Picture(picture::Arguments),
     /// Look at the code without running it: format, lints, dependencies
     Check,
 }
@@ -62,6 +65,7 @@ fn run() -> Result<Outcome> {
         Command::Test => test::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Gen => generate::run(),
+        Command::Picture(arguments) => picture::run(&arguments),
         Command::Check => check::run(),
     }
 }

@@ -14,7 +14,7 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 12] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
@@ -25,6 +25,8 @@ const PACKAGES: [Package; 10] = [
     Package { name: "iproute2", program: "ip", reason: "containers' networks" },
     Package { name: "busybox-static", program: "busybox", reason: "the shell of the images that stand in for published ones" },
     Package { name: "prometheus", program: "prometheus", reason: "reads the daemon's metrics, in docker/compose.yaml" },
+    Package { name: "chromium", program: "chromium", reason: "opens the page, as a person's browser does" },
+    Package { name: "chromium-driver", program: "chromedriver", reason: "reads the page for a test" },
 ];
 
 pub(crate) fn run() -> Result<Outcome> {
