@@ -51,7 +51,7 @@ fn imports_point_inward() {
             &["kube::", "k8s_openapi", "tokio", "springtide_clouds", "springtide_scalers", "crate::check", "crate::cli", "crate::daemon"],
         ),
         ("src/check", &["kube::", "tokio", "springtide_clouds", "crate::cli", "crate::daemon"]),
-        ("src/web", &["kube::", "k8s_openapi", "springtide_", "crate::"]),
+        ("src/web", &["kube::", "k8s_openapi", "springtide_", "crate::"][..]),
         ("src/kube", &["crate::daemon", "crate::cli", "crate::telemetry"][..]),
     ];
     let mut wrong = Vec::new();

@@ -303,7 +303,7 @@ impl Judge<'_> {
             if labels[key] != *value {
                 let field = format!("spec.selector.matchLabels[{key}]");
                 let what = "the template's pods have no such label, so it would not find them";
-                self.problem(Problem::new(field, what, format!("write it in spec.template.metadata.labels too, or remove it")));
+                self.problem(Problem::new(field, what, "write it in spec.template.metadata.labels too, or remove it"));
             }
         }
         let pod = fitting.pointer_mut("/spec/template/spec").map(Json::take).unwrap_or_else(|| json!({ "containers": [] }));

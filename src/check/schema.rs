@@ -217,11 +217,13 @@ pub enum Weight {
     Said,
 }
 
+/// What an unknown field was called once, or elsewhere: from its path and value, what is wrong and what to do now.
+pub type Older<'a> = &'a dyn Fn(&str, &Node) -> Option<(String, String)>;
+
 /// One walk over an object.
 pub struct Walk<'a> {
     root: &'a Schema,
-    /// What an unknown field was called once, or elsewhere: its path and value to what to do now.
-    older: &'a dyn Fn(&str, &Node) -> Option<(String, String)>,
+    older: Older<'a>,
     path: Vec<Step<'a>>,
     deviations: Vec<Deviation>,
     /// How many were not taken down.
@@ -235,11 +237,7 @@ enum Step<'a> {
 
 impl<'a> Walk<'a> {
     /// The object with what fits, what does not, and how much more does not.
-    pub fn over(
-        root: &'a Schema,
-        node: &'a Node,
-        older: &'a dyn Fn(&str, &Node) -> Option<(String, String)>,
-    ) -> (Json, Vec<Deviation>, usize) {
+    pub fn over(root: &'a Schema, node: &'a Node, older: Older<'a>) -> (Json, Vec<Deviation>, usize) {
         let mut walk = Walk { root, older, path: Vec::new(), deviations: Vec::new(), more: 0 };
         let fitting = walk.value(root, node, node.line).unwrap_or_else(|| root.blank());
         (fitting, walk.deviations, walk.more)

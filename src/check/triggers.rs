@@ -254,7 +254,7 @@ impl<'a> Looker<'a> {
                 for problem in problems {
                     let elsewhere = auth.open && knows(&problem.field, Source::Auth);
                     let given = trigger.metadata.get(&problem.field).is_some_and(|text| !text.trim().is_empty());
-                    if unsaid.contains(&problem.field) && !given || elsewhere && !given {
+                    if !given && (elsewhere || unsaid.contains(&problem.field)) {
                         continue;
                     }
                     let (field, what) = self.place(i, trigger, kind, &problem.field, problem.what);
