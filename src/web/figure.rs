@@ -33,11 +33,12 @@ pub fn span(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
     }
-    let minutes = (seconds / 60.0).floor();
+    let all = seconds.round();
+    let minutes = (all / 60.0).floor();
     match (minutes >= 60.0, minutes >= 1.0) {
-        (true, _) => format!("{} h {} min", (minutes / 60.0).floor(), (minutes % 60.0).floor()),
-        (_, true) => format!("{minutes} min {} s", (seconds % 60.0).floor()),
-        _ => format!("{seconds:.0} s"),
+        (true, _) => format!("{} h {} min", (minutes / 60.0).floor(), minutes % 60.0),
+        (_, true) => format!("{minutes} min {} s", all % 60.0),
+        _ => format!("{all} s"),
     }
 }
 
@@ -63,6 +64,9 @@ mod tests {
 
     #[test]
     fn spans_have_two_units_at_most() {
-        assert_eq!([0.0, 9.94, 42.4, 60.0, 700.9, 3_725.0].map(span), ["0.0 s", "9.9 s", "42 s", "1 min 0 s", "11 min 40 s", "1 h 2 min"]);
+        assert_eq!(
+            [0.0, 9.94, 42.4, 59.7, 60.0, 700.3, 3_725.0].map(span),
+            ["0.0 s", "9.9 s", "42 s", "1 min 0 s", "1 min 0 s", "11 min 40 s", "1 h 2 min"]
+        );
     }
 }
