@@ -56,11 +56,11 @@ impl Report {
 /// # Errors
 /// The kinds' shapes cannot be made, which tests rule out.
 pub fn check(files: &[ReadFile]) -> Result<Report, springtide_api::crds::CrdError> {
-    let kinds = object::Kinds::new()?;
     let mut documents: Vec<(&Document, bool)> = Vec::new();
     for file in files {
         documents.extend(file.parsed.documents.iter().map(|document| (document, file.source.named)));
     }
+    let kinds = object::Kinds::of(documents.iter().map(|(document, _)| *document))?;
     let judged = threads::map(&documents, |(document, named)| kinds.judge(document, *named));
     let passed_over = judged.iter().filter(|judged| judged.passed_over).count();
     let mut findings: Vec<Finding> = files.iter().flat_map(faults).collect();

@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn documents_and_lists_become_objects_with_lines() {
         let parsed = read(
-            "# a comment\n---\napiVersion: v1\nkind: List\nitems:\n- {kind: A, metadata: {name: a}}\n- kind: BList\n  items:\n  - kind: B\n---\n\n---\nkind: C\nmetadata: {namespace: n, generateName: c-}\n",
+            "# a comment\n---\napiVersion: v1\nkind: List\nitems:\n- {kind: A, metadata: {name: a}}\n- kind: BList\n  items:\n  - kind: B\n---\n\n---\nkind: C\nmetadata: {namespace: ns, generateName: c-}\n",
         );
         let found: Vec<_> = parsed.documents.iter().map(|d| (d.kind.as_str(), d.name.as_str(), d.line)).collect();
-        assert_eq!(found, [("A", "a", 6), ("B", "", 9), ("C", "c-", 12)]);
-        assert_eq!(parsed.documents[2].namespace.as_deref(), Some("n"));
+        assert_eq!(found, [("A", "a", 6), ("B", "", 9), ("C", "c-", 13)]);
+        assert_eq!(parsed.documents[2].namespace.as_deref(), Some("ns"));
         assert!(parsed.faults.is_empty(), "{:?}", parsed.faults);
     }
 

@@ -1,6 +1,6 @@
 //! One object by itself: whether it has the shape of its kind, and whether its fields mean something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::PodSpec;
 use serde::de::DeserializeOwned;
@@ -51,17 +51,18 @@ impl Judged<'_> {
     }
 }
 
-/// The shapes of all kinds.
+/// The shapes of kinds.
 pub struct Kinds {
     schemas: BTreeMap<(String, String), Schema>,
     metadata: Schema,
 }
 
 impl Kinds {
-    /// Makes them, which takes a few milliseconds.
-    pub fn new() -> Result<Self, CrdError> {
+    /// Makes those that these objects need.
+    pub fn of<'a>(documents: impl Iterator<Item = &'a Document>) -> Result<Self, CrdError> {
+        let wanted: BTreeSet<&str> = documents.map(|document| document.kind.as_str()).collect();
         let mut patterns = Patterns::default();
-        let all = structures()?;
+        let all = structures(|kind| wanted.contains(kind))?;
         let mut schemas = BTreeMap::new();
         for mut one in all {
             // These are looked at by themselves, or not at all.
