@@ -7,8 +7,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::shape::ShapeId;
-use springtide_core::plan::Plan;
+use springtide_core::plan::{Action, Plan};
 use springtide_core::reason::NoNode;
+use springtide_core::units::MicroDollarsPerHour;
 
 use super::{Daemon, pools, standing};
 use crate::kube::report::{Note, Report};
@@ -24,6 +25,7 @@ const MOST_EVENTS: usize = 10;
 pub(super) struct Told {
     left_over: BTreeMap<ShapeId, LeftOver>,
     unreadable: BTreeMap<(Custom, Key), String>,
+    not_done: BTreeSet<String>,
 }
 
 /// Pods of one shape that wait: why, and which of them were told.
@@ -98,6 +100,15 @@ impl Daemon {
 }
 
 impl Told {
+    /// Logs what is not done of a turn because of shadow mode. A plan that nobody carries out is made again each turn: it is told when it changes.
+    pub(super) fn not_done(&mut self, actions: &[&Action]) {
+        let now = summary(actions);
+        for action in now.difference(&self.not_done) {
+            tracing::info!(action, "not done: shadow mode");
+        }
+        self.not_done = now;
+    }
+
     /// Says why pods get no node: in the log once for each reason, and by events at some of the pods, once at each for each reason.
     fn left_over(&mut self, cluster: &Cluster, plan: &Plan) -> Vec<(ObjectReference, Note)> {
         let mut before = std::mem::take(&mut self.left_over);
@@ -162,6 +173,27 @@ fn waits(key: &Key, uid: &Name, why: &str) -> (ObjectReference, Note) {
         ..ObjectReference::default()
     };
     (about, Note { warning: true, reason: "FailedScheduling", action: "Plan", message: why.to_owned() })
+}
+
+/// Actions as lines: machines that would be started as one for each pool.
+fn summary(actions: &[&Action]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    let mut started: BTreeMap<&Name, (BTreeMap<&str, u32>, MicroDollarsPerHour)> = BTreeMap::new();
+    for action in actions {
+        match action {
+            Action::CreateClaim { spec, .. } => {
+                let (types, price) = started.entry(&spec.pool).or_default();
+                *types.entry(spec.types.first().map_or("any type", Name::as_str)).or_default() += 1;
+                *price = price.plus(spec.price);
+            }
+            other => drop(lines.insert(other.to_string())),
+        }
+    }
+    for (pool, (types, price)) in started {
+        let types: Vec<String> = types.iter().map(|(name, count)| format!("{count} x {name}")).collect();
+        lines.insert(format!("start machines of pool {pool}: {}, for {price} USD/h together", types.join(", ")));
+    }
+    lines
 }
 
 #[cfg(test)]

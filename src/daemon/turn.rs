@@ -104,14 +104,17 @@ impl Daemon {
                 self.state.cluster.apply_claim(name, claim);
             }
         }
+        let mut not_done = Vec::new();
         for action in &plan.actions {
             if nodes && !self.is_in_shadow(action) || matches!(action, Action::Probe { .. }) {
                 let claim = action.claim().and_then(|name| self.state.cluster.claims.get(name));
                 self.dispatcher.begin(action, claim);
             } else {
                 tracing::debug!(%action, "not done: shadow mode");
+                not_done.push(action);
             }
         }
+        self.told.not_done(&not_done);
     }
 
     /// Whether an action is about a node of a pool that is in shadow mode by annotation.

@@ -121,7 +121,7 @@ impl World {
             seconds: seconds(self.elapsed()),
             waiting: self.queues.iter().map(super::Queue::waiting).sum(),
             wanted: workloads.iter().map(|workload| workload.wanted).sum(),
-            running: workloads.iter().map(|workload| workload.running + workload.stopping).sum(),
+            running: workloads.iter().map(|workload| workload.running).sum(),
             spot,
             on_demand,
             booting,
