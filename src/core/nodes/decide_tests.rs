@@ -188,8 +188,18 @@ fn a_machine_that_the_cloud_takes_back_is_replaced_before_it_is_drained() {
     }
     let plan = scene.turn();
     assert!(!created(&plan).is_empty(), "a place for its pods is bought:\n{}", print(&plan));
-    let evicts = plan.actions.iter().any(|action| matches!(action, Action::Evict { .. }));
-    assert!(!evicts, "nobody is asked to leave before that:\n{}", print(&plan));
+    let leaves = |action: &Action| matches!(action, Action::Evict { .. } | Action::DeleteClaim { .. });
+    assert!(!plan.actions.iter().any(leaves), "nobody is asked to leave before that:\n{}", print(&plan));
+    for _ in 0..5 {
+        scene.boot();
+        let plan = scene.turn();
+        assert!(created(&plan).is_empty() && !plan.actions.iter().any(leaves), "its successor boots meanwhile:\n{}", print(&plan));
+    }
+    let tainted =
+        |scene: &Scene| scene.cluster.nodes.values().filter(|node| node.taints.iter().any(|t| t.key == super::super::DISRUPTED)).count();
+    assert_eq!(tainted(&scene), first.len(), "no new pod goes there");
+    scene.wait(Span::from_mins(1));
+    let plan = scene.turn();
     let given_back =
         |action: &Action| matches!(action, Action::DeleteClaim { claim, reason: Why::Interrupted, .. } if first.contains(claim));
     assert!(plan.actions.iter().any(given_back), "{}", print(&plan));

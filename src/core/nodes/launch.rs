@@ -5,7 +5,7 @@ use super::cluster::{Cluster, Node};
 use super::offer::{OfferingKey, Offers, StockOuts};
 use super::requirement::{Requirement, Requirements};
 use super::taint::is_ephemeral;
-use super::{CAPACITY_TYPE, INSTANCE_TYPE, ZONE};
+use super::{CAPACITY_TYPE, DISRUPTED, INSTANCE_TYPE, ZONE};
 use crate::name::Name;
 use crate::plan::{Action, Why};
 use crate::units::MicroDollarsPerHour;
@@ -15,6 +15,10 @@ use crate::{Span, Timestamp};
 pub const LAUNCH_WITHIN: Span = Span::from_mins(5);
 /// A machine whose node has not appeared by then is given up; Karpenter's time.
 pub const REGISTER_WITHIN: Span = Span::from_mins(15);
+
+/// A machine that the cloud takes back is drained so long before its end, or at once where the notice is shorter: Kubernetes' 30 s for pods to stop, and as
+/// much again for what comes between.
+pub const DRAIN_BEFORE: Span = Span::from_mins(1);
 
 /// Label of a node that has registered.
 pub const REGISTERED: &str = "karpenter.sh/registered";
@@ -40,8 +44,15 @@ pub fn step(
     if claim.ended {
         return (give_up(Why::MachineEnded), None);
     }
-    if claim.interrupted.is_some() {
-        return (give_up(Why::Interrupted), None);
+    if let Some(end) = claim.interrupted {
+        let drain = end.checked_sub(DRAIN_BEFORE).unwrap_or(now);
+        let idle = cluster.node_of(claim).and_then(|(node, _)| cluster.load(node)).is_none_or(|load| load.working == 0);
+        if drain <= now || idle {
+            return (give_up(Why::Interrupted), None);
+        }
+        // Until then its pods go on working while machines boot for their successors; only new pods are kept off.
+        let open = cluster.node_of(claim).filter(|(_, node)| !node.taints.iter().any(|taint| taint.key == DISRUPTED));
+        return (open.map(|(node, _)| Action::Cordon { node: node.clone(), reason: Why::Interrupted }), Some(drain));
     }
     let expiry = claim.spec.expire_after.and_then(|age| claim.created.checked_add(age).ok());
     if expiry.is_some_and(|expiry| expiry <= now) {

@@ -34,7 +34,7 @@ pub fn empties(now: Timestamp, cluster: &Cluster, needed: &BTreeSet<&Name>, busy
     memory.retiring.retain(|node, _| cluster.nodes.contains_key(node));
     memory.quiet.retain(|node, _| cluster.nodes.contains_key(node));
     let mut leaving = leaving_by_pool(cluster, &memory.retiring);
-    for (claim_name, claim) in cluster.claims.iter().filter(|(_, claim)| claim.deleting_since.is_none()) {
+    for (claim_name, claim) in cluster.claims.iter().filter(|(_, claim)| !claim.is_going()) {
         let Some((node_name, node)) = cluster.node_of(claim) else { continue };
         let due = quiet_until(now, cluster, claim, node_name, node, &mut memory.quiet).filter(|_| !needed.contains(node_name));
         if busy.contains(claim_name) {
