@@ -101,8 +101,8 @@ impl Daemon {
 
 impl Told {
     /// Logs what is not done of a turn because of shadow mode. A plan that nobody carries out is made again each turn: it is told when it changes.
-    pub(super) fn not_done(&mut self, actions: &[&Action]) {
-        let now = summary(actions);
+    pub(super) fn not_done(&mut self, actions: &[&Action], plan: &Plan) {
+        let now = summary(actions, plan);
         for action in now.difference(&self.not_done) {
             tracing::info!(action, "not done: shadow mode");
         }
@@ -176,22 +176,26 @@ fn waits(key: &Key, uid: &Name, why: &str) -> (ObjectReference, Note) {
 }
 
 /// Actions as lines: machines that would be started as one for each pool.
-fn summary(actions: &[&Action]) -> BTreeSet<String> {
+fn summary(actions: &[&Action], plan: &Plan) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
-    let mut started: BTreeMap<&Name, (BTreeMap<&str, u32>, MicroDollarsPerHour)> = BTreeMap::new();
+    let mut started: BTreeMap<&Name, (BTreeMap<&str, u32>, MicroDollarsPerHour, u32)> = BTreeMap::new();
     for action in actions {
         match action {
-            Action::CreateClaim { spec, .. } => {
-                let (types, price) = started.entry(&spec.pool).or_default();
+            Action::CreateClaim { name, spec } => {
+                let (types, price, pods) = started.entry(&spec.pool).or_default();
                 *types.entry(spec.types.first().map_or("any type", Name::as_str)).or_default() += 1;
                 *price = price.plus(spec.price);
+                *pods += plan.placements.iter().filter(|placement| placement.on == *name).map(|placement| placement.count).sum::<u32>();
             }
             other => drop(lines.insert(other.to_string())),
         }
     }
-    for (pool, (types, price)) in started {
+    for (pool, (types, price, pods)) in started {
         let types: Vec<String> = types.iter().map(|(name, count)| format!("{count} x {name}")).collect();
-        lines.insert(format!("start machines of pool {pool}: {}, for {price} USD/h together", types.join(", ")));
+        let types = types.join(", ");
+        lines.insert(format!(
+            "start machines of pool {pool}: {types}, for {price} USD/h together, as the cheapest room for {pods} pods without a node"
+        ));
     }
     lines
 }

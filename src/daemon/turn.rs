@@ -51,7 +51,8 @@ impl Daemon {
             if want != workload.replicas && (scaled.is_shadow() || !writes) {
                 if scaled.is_news_in_shadow(want) {
                     let action = format!("scale {} from {} to {want}", scaled.target, workload.replicas);
-                    tracing::info!(scaled_object = %key, action, "not done: shadow mode");
+                    let why = reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                    tracing::info!(scaled_object = %key, action, why, "not done: shadow mode");
                 }
             } else if want != workload.replicas {
                 actions.push(Action::Scale {
@@ -114,7 +115,7 @@ impl Daemon {
                 not_done.push(action);
             }
         }
-        self.told.not_done(&not_done);
+        self.told.not_done(&not_done, plan);
     }
 
     /// Whether an action is about a node of a pool that is in shadow mode by annotation.

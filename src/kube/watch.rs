@@ -63,16 +63,34 @@ impl Custom {
     /// Those that the node layer is told by.
     pub const NODES: [Self; 3] = [Self::NodePool, Self::NodeClaim, Self::KwokNodeClass];
 
+    /// The kind's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ScaledObject => "ScaledObject",
+            Self::TriggerAuthentication => "TriggerAuthentication",
+            Self::ClusterTriggerAuthentication => "ClusterTriggerAuthentication",
+            Self::NodePool => "NodePool",
+            Self::NodeClaim => "NodeClaim",
+            Self::KwokNodeClass => "KWOKNodeClass",
+        }
+    }
+
+    const fn absence(self) -> Absence {
+        match self {
+            Self::KwokNodeClass => Absence::Empty,
+            _ => Absence::Waits,
+        }
+    }
+
     /// Where the API server serves it.
     #[must_use]
     pub fn resource(self) -> ApiResource {
-        let (group, version, kind) = match self {
-            Self::ScaledObject => ("keda.sh", "v1alpha1", "ScaledObject"),
-            Self::TriggerAuthentication => ("keda.sh", "v1alpha1", "TriggerAuthentication"),
-            Self::ClusterTriggerAuthentication => ("keda.sh", "v1alpha1", "ClusterTriggerAuthentication"),
-            Self::NodePool => ("karpenter.sh", "v1", "NodePool"),
-            Self::NodeClaim => ("karpenter.sh", "v1", "NodeClaim"),
-            Self::KwokNodeClass => ("karpenter.kwok.sh", "v1alpha1", "KWOKNodeClass"),
+        let kind = self.name();
+        let (group, version) = match self {
+            Self::ScaledObject | Self::TriggerAuthentication | Self::ClusterTriggerAuthentication => ("keda.sh", "v1alpha1"),
+            Self::NodePool | Self::NodeClaim => ("karpenter.sh", "v1"),
+            Self::KwokNodeClass => ("karpenter.kwok.sh", "v1alpha1"),
         };
         let plural = match self {
             Self::KwokNodeClass => "kwoknodeclasses".to_owned(),
@@ -96,17 +114,17 @@ pub struct Sighting {
 pub fn all(client: &Client, kinds: &[Custom], round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<()> {
     let mut set = JoinSet::new();
     let send = |tx: &mpsc::Sender<Sighting>| Sink { round, tx: tx.clone() };
-    set.spawn(follow(Api::<Pod>::all(client.clone()), send(tx), Seen::Pod));
-    set.spawn(follow(Api::<Node>::all(client.clone()), send(tx), Seen::Node));
-    set.spawn(follow(Api::<Deployment>::all(client.clone()), send(tx), Seen::Deployment));
-    set.spawn(follow(Api::<StatefulSet>::all(client.clone()), send(tx), Seen::StatefulSet));
-    set.spawn(follow(Api::<ReplicaSet>::all(client.clone()), send(tx), Seen::ReplicaSet));
-    set.spawn(follow(Api::<DaemonSet>::all(client.clone()), send(tx), Seen::DaemonSet));
-    set.spawn(follow(Api::<ResourceQuota>::all(client.clone()), send(tx), Seen::Quota));
-    set.spawn(follow(Api::<HorizontalPodAutoscaler>::all(client.clone()), send(tx), Seen::Hpa));
+    set.spawn(follow(Api::<Pod>::all(client.clone()), "Pod", Absence::Waits, send(tx), Seen::Pod));
+    set.spawn(follow(Api::<Node>::all(client.clone()), "Node", Absence::Waits, send(tx), Seen::Node));
+    set.spawn(follow(Api::<Deployment>::all(client.clone()), "Deployment", Absence::Waits, send(tx), Seen::Deployment));
+    set.spawn(follow(Api::<StatefulSet>::all(client.clone()), "StatefulSet", Absence::Waits, send(tx), Seen::StatefulSet));
+    set.spawn(follow(Api::<ReplicaSet>::all(client.clone()), "ReplicaSet", Absence::Waits, send(tx), Seen::ReplicaSet));
+    set.spawn(follow(Api::<DaemonSet>::all(client.clone()), "DaemonSet", Absence::Waits, send(tx), Seen::DaemonSet));
+    set.spawn(follow(Api::<ResourceQuota>::all(client.clone()), "ResourceQuota", Absence::Waits, send(tx), Seen::Quota));
+    set.spawn(follow(Api::<HorizontalPodAutoscaler>::all(client.clone()), "HorizontalPodAutoscaler", Absence::Waits, send(tx), Seen::Hpa));
     for kind in kinds.iter().copied() {
         let api = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
-        set.spawn(follow(api, send(tx), move |change| Seen::Custom(kind, change)));
+        set.spawn(follow(api, kind.name(), kind.absence(), send(tx), move |change| Seen::Custom(kind, change)));
     }
     set
 }
@@ -116,13 +134,23 @@ struct Sink {
     tx: mpsc::Sender<Sighting>,
 }
 
-async fn follow<K>(api: Api<K>, sink: Sink, wrap: impl Fn(Change<K>) -> Seen)
+/// What it means that the API server does not serve a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// Nothing is decided until it does.
+    Waits,
+    /// There are no such objects: a cluster has the NodeClasses of its own cloud alone.
+    Empty,
+}
+
+async fn follow<K>(api: Api<K>, kind: &'static str, absence: Absence, sink: Sink, wrap: impl Fn(Change<K>) -> Seen)
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut listed = BTreeSet::new();
     let mut since = Instant::now();
+    let mut absent = false;
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(watcher::Event::Apply(object)) => Change::Applied(Box::new(object)),
@@ -136,9 +164,20 @@ where
                 listed.insert(Key::new(object.namespace().unwrap_or_default(), object.name_any()));
                 Change::Applied(Box::new(object))
             }
-            Ok(watcher::Event::InitDone) => Change::Listed { keys: std::mem::take(&mut listed), since },
+            Ok(watcher::Event::InitDone) => {
+                absent = false;
+                Change::Listed { keys: std::mem::take(&mut listed), since }
+            }
+            // Asked again with a back-off, so that a kind which is installed later is seen.
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 && absence == Absence::Empty => {
+                if std::mem::replace(&mut absent, true) {
+                    continue;
+                }
+                tracing::info!(kind, "the API server does not serve this kind: there are no such objects");
+                Change::Listed { keys: BTreeSet::new(), since }
+            }
             Err(error) => {
-                tracing::warn!(error = %error, "a watch broke off and is begun again");
+                tracing::warn!(kind, %error, "a watch broke off and is begun again");
                 continue;
             }
         };

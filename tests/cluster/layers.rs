@@ -42,3 +42,19 @@ async fn nodes_are_started_in_a_cluster_that_knows_no_scaled_objects() -> Result
     let served = |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.ready_replicas) == Some(2);
     wait_for(deployments, "waiting", "to have its pods", MINUTE, served).await.context("nodes for pods that wait").map(drop)
 }
+
+/// A look at a cluster of another cloud: it has KEDA's and Karpenter's kinds, and none of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_needs_no_definition_of_our_own() -> Result<()> {
+    let rabbit = rabbit().await?;
+    let kinds = [crds("keda.sh")?, crds("karpenter.sh")?].concat();
+    let stage = Stage::open_with(&rabbit, "look", kinds).await?;
+    stage.plane.apply(&secret(&stage.amqp)).await?;
+    stage.queue_without_workers(&Worker { name: "good", service_time: Duration::ZERO, value: 5, max: 2, cooldown_s: 5 }).await?;
+    let daemon = stage.daemon(PROGRAM, &["--shadow", "--lease-duration", "5s"]).await?;
+    daemon.until_log(0, &["the API server does not serve this kind", "KWOKNodeClass"], MINUTE).await?;
+    stage.publish("good", 20).await?;
+    // At the usual level of the log, and with the reason.
+    daemon.until_log(0, &["not done: shadow mode", "scale Deployment default/good from 0 to 2", "against a target of 5"], MINUTE).await?;
+    daemon.stop().await
+}
