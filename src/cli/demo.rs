@@ -40,7 +40,7 @@ pub struct Demo {
     /// The port of the page on 127.0.0.1; where it is taken, the next free one.
     #[arg(long, default_value_t = web::PORT)]
     port: u16,
-    /// No page and no watch: the world's time runs as fast as it can.
+    /// No page and no watch: the world's time runs as fast as it can, to its end; --speed and --port do not matter then.
     #[arg(long)]
     headless: bool,
     /// End when all messages are done and the last machine is gone.
@@ -54,7 +54,12 @@ pub struct Demo {
 impl Demo {
     /// Runs until it is told to stop, or until all is done.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        ensure!(self.speed.is_finite() && self.speed > 0.0, "--speed: {} is no factor; give a number above 0, such as 10", self.speed);
+        let speeds = 0.001..=10_000.0;
+        ensure!(
+            speeds.contains(&self.speed),
+            "--speed: {} is not from 0.001 to 10000; give a factor such as 10, or use --headless",
+            self.speed
+        );
         let world = World::demo(self.seed).context("make the world of the demo")?;
         let view = if self.headless {
             headless(world, self.output)?
@@ -95,7 +100,7 @@ impl Demo {
             let elapsed = begun.elapsed().as_secs_f64() * self.speed;
             drained = world.run_until(Span::try_from_secs_f64(elapsed).unwrap_or(FOREVER))?;
             let now = view(&world);
-            account.tell(&now, world.told());
+            account.tell(&world, &now);
             views.send_replace(Arc::new(now));
             if drained && self.until_drained {
                 return Ok(view(&world));
@@ -111,11 +116,11 @@ fn headless(mut world: World, output: Output) -> anyhow::Result<View> {
     let mut account = Account::new(output);
     let mut span = Span::ZERO;
     while !world.run_until(span)? {
-        account.tell(&world.view(None), world.told());
+        account.tell(&world, &world.view(None));
         span += Span::from_secs(1);
     }
     let view = world.view(None);
-    account.tell(&view, world.told());
+    account.tell(&world, &view);
     Ok(view)
 }
 
@@ -145,16 +150,17 @@ impl Account {
         self.line("");
     }
 
-    /// Tells what has been decided since it was last told, and now and then how the whole is.
-    fn tell(&mut self, view: &View, told: u64) {
-        let new = usize::try_from(told - self.told).unwrap_or(usize::MAX);
-        self.told = told;
-        for decision in view.decisions.iter().take(new).rev() {
+    /// Tells what has been decided and will not be added to any more, and now and then how the whole is.
+    fn tell(&mut self, world: &World, view: &View) {
+        let (told, settled) = (world.told(), if view.clock.drained { world.told() } else { world.settled() });
+        let place = |number: u64| usize::try_from(told - number).unwrap_or(usize::MAX).min(view.decisions.len());
+        for decision in view.decisions.iter().take(place(self.told)).skip(place(settled)).rev() {
             let times = if decision.count > 1 { format!(" (×{})", decision.count) } else { String::new() };
             let why = if decision.why.is_empty() { String::new() } else { format!(": {}", decision.why) };
-            let seconds = std::time::Duration::from_millis(decision.at_ms).as_secs_f64();
+            let seconds = Duration::from_millis(decision.at_ms).as_secs_f64();
             self.line(&format!("{seconds:>6.1}s  {}{times}{why}", decision.what));
         }
+        self.told = self.told.max(settled);
         if view.clock.seconds >= self.next && !view.clock.drained {
             self.next = view.clock.seconds + LINE;
             self.line(&state(view));
@@ -206,8 +212,8 @@ fn summary(out: &mut impl Write, view: &View) -> std::io::Result<()> {
     }
     writeln!(
         out,
-        "  machines: {} Spot and {} on demand bought, {} at a time at most; {} taken back by the cloud, {} offerings out of stock",
+        "  machines: {} Spot and {} on demand bought, {} at a time at most; {} taken back by the cloud; {} offerings were out of stock",
         tally.spot, tally.on_demand, tally.most_nodes, tally.interruptions, tally.stock_outs
     )?;
-    writeln!(out, "  cost: ${:.4}; on demand it would have been ${:.4} (saved {saved:.0} %)", cost.so_far, cost.on_demand)
+    writeln!(out, "  cost: ${:.4}; the same machines on demand would have been ${:.4} (saved {saved:.0} %)", cost.so_far, cost.on_demand)
 }

@@ -69,7 +69,7 @@ impl Sums {
 
     fn headline(&self, view: &View) -> String {
         if view.clock.drained {
-            let saving = saving(view).map_or_else(String::new, |percent| format!(", {percent:.0} % less than on demand"));
+            let saving = saving(view).map_or_else(String::new, |percent| format!(", {percent:.0} % less than the same machines on demand"));
             return format!(
                 "Drained: {} done and the last node gone, for {}{saving}.",
                 counted(self.done, "message"),
@@ -157,7 +157,7 @@ impl Sums {
                 .to_owned();
         }
         if self.booting > 0 {
-            return "Pods start on each machine as it becomes ready; each message that waits is counted once, however long its machine boots."
+            return "Pods start on each machine as it becomes ready; while machines boot, nothing is ordered a second time for the same messages."
                 .to_owned();
         }
         if self.waiting > 0 && ready > 0 {
@@ -187,10 +187,10 @@ impl Sums {
         }
         let tally = view.tally;
         sentences.push(format!(
-            "At most {} ran at a time; {} came, and {} were stepped around; {} begun a second time.",
-            counted(u64::from(tally.most_nodes), "node"),
+            "At most {} were paid for at a time; {} came, and {} were out of stock when asked for; {} begun a second time.",
+            counted(u64::from(tally.most_nodes), "machine"),
             counted(u64::from(tally.interruptions), "interruption"),
-            counted(u64::from(tally.stock_outs), "stock-out"),
+            counted(u64::from(tally.stock_outs), "offering"),
             if self.redelivered == 1 { "1 message was".to_owned() } else { format!("{} messages were", grouped(self.redelivered)) },
         ));
         sentences.join(" ")
@@ -282,11 +282,14 @@ mod tests {
         view.tally.most_nodes = 13;
         view.tally.stock_outs = 3;
         let told = Told::of(&view);
-        assert_eq!(told.headline, "Drained: 2,000 messages done and the last node gone, for $0.1034, 64 % less than on demand.");
+        assert_eq!(
+            told.headline,
+            "Drained: 2,000 messages done and the last node gone, for $0.1034, 64 % less than the same machines on demand."
+        );
         assert_eq!(
             told.note,
-            "Half of the messages waited no longer than 42 s, 99 of 100 no longer than 1 min 20 s. At most 13 nodes ran at a time; \
-             0 interruptions came, and 3 stock-outs were stepped around; 1 message was begun a second time."
+            "Half of the messages waited no longer than 42 s, 99 of 100 no longer than 1 min 20 s. At most 13 machines were paid for at a time; \
+             0 interruptions came, and 3 offerings were out of stock when asked for; 1 message was begun a second time."
         );
     }
 }

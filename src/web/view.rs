@@ -153,7 +153,7 @@ pub enum NodeState {
 pub struct Cost {
     /// All machines so far.
     pub so_far: f64,
-    /// The same machines for the same time at on-demand prices.
+    /// The same machines for the same time at on-demand prices. A cluster without Spot would have chosen others.
     pub on_demand: f64,
     /// What the present machines cost an hour.
     pub per_hour: f64,
@@ -171,9 +171,9 @@ pub struct Tally {
     pub on_demand: u32,
     /// Spot machines that the cloud took away.
     pub interruptions: u32,
-    /// Offerings that were out of stock when asked for.
+    /// Different offerings that were out of stock when asked for.
     pub stock_outs: u32,
-    /// The most nodes at a time.
+    /// The most machines that were paid for at a time.
     pub most_nodes: u32,
 }
 

@@ -1,6 +1,6 @@
 //! What is told of a world: its money, its decisions with their reasons, and its course.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use springtide_core::name::Name;
 use springtide_core::nodes::claim::{Claim, Machine};
@@ -14,6 +14,8 @@ use crate::web::view::{Cost, DECISIONS, Decision, POINTS, Point, Sort, Tally};
 
 /// Decisions that say the same within this time are one line.
 const TOGETHER: Span = Span::from_secs(2);
+/// Steps of replicas on their way down are one line while they follow one another this closely.
+const WAY_DOWN: Span = Span::from_secs(5);
 
 /// A machine that is paid for.
 #[derive(Debug)]
@@ -36,8 +38,7 @@ pub struct Account {
     would_have_paid: MicroDollarMillisPerHour,
     /// Decisions, newest first.
     pub decisions: VecDeque<Decision>,
-    /// How many decisions were ever told, those included that are not kept any more.
-    pub told: u64,
+    told: u64,
     /// What happened to machines.
     pub tally: Tally,
     /// The course, oldest first.
@@ -45,6 +46,7 @@ pub struct Account {
     stride: u32,
     skipped: u32,
     unplaced: String,
+    out_of_stock: BTreeSet<OfferingKey>,
     /// The workload whose replicas fall, from where, and to where by now.
     way_down: Option<(String, Replicas, Replicas)>,
 }
@@ -66,6 +68,7 @@ impl Account {
             stride: 1,
             skipped: 0,
             unplaced: String::new(),
+            out_of_stock: BTreeSet::new(),
             way_down: None,
         }
     }
@@ -75,10 +78,31 @@ impl Account {
         self.now = now;
     }
 
+    fn at_ms(&self) -> u64 {
+        ms(self.now.duration_since(self.start))
+    }
+
+    /// How many decisions were ever told, those included that are not kept any more.
+    #[must_use]
+    pub const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// How many decisions were ever told to which nothing will be added any more.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        let at_ms = self.at_ms();
+        let open = |(at, decision): &(usize, &Decision)| {
+            let falls = *at == 0 && self.way_down.is_some() && decision.sort == Sort::Scale;
+            at_ms - decision.at_ms <= ms(if falls { WAY_DOWN } else { TOGETHER })
+        };
+        self.told - u64::try_from(self.decisions.iter().enumerate().take_while(open).count()).unwrap_or(0)
+    }
+
     /// Tells of something.
     pub fn tell(&mut self, sort: Sort, what: String, why: String) {
-        let at_ms = u64::try_from(self.now.duration_since(self.start).as_millis()).unwrap_or(0);
-        let lately = |decision: &&mut Decision| u128::from(at_ms - decision.at_ms) <= TOGETHER.as_millis().unsigned_abs();
+        let at_ms = self.at_ms();
+        let lately = |decision: &&mut Decision| at_ms - decision.at_ms <= ms(TOGETHER);
         let same = |decision: &&mut Decision| (decision.sort, &decision.what, &decision.why) == (sort, &what, &why);
         if let Some(known) = self.decisions.iter_mut().take_while(lately).find(same) {
             known.count += 1;
@@ -130,12 +154,15 @@ impl Account {
     /// Tells of a change of replicas. While workers run out of work one after the other, replicas follow them down in many steps: those are one line.
     fn scaled(&mut self, workload: &str, from: Replicas, to: Replicas, why: String) {
         let line = |from: Replicas| format!("{workload}: {from} → {to} replicas");
+        let at_ms = self.at_ms();
         let way_down = self.way_down.take().filter(|(name, since, last)| {
             let newest = self.decisions.front().is_some_and(|decision| decision.sort == Sort::Scale);
-            newest && to < from && name == workload && *last == from && *since >= from
+            let follows = self.decisions.front().is_some_and(|decision| at_ms - decision.at_ms <= ms(WAY_DOWN));
+            newest && follows && to < from && name == workload && *last == from && *since >= from
         });
         if let (Some((name, since, _)), Some(known)) = (way_down, self.decisions.front_mut()) {
-            (known.what, known.why) = (line(since), why);
+            // The last step's moment and reason: the line is still the newest.
+            (known.what, known.why, known.at_ms) = (line(since), why, at_ms);
             known.count += 1;
             self.way_down = Some((name, since, to));
             return;
@@ -169,7 +196,8 @@ impl Account {
     /// Offerings were asked for in vain; the first of them was the first choice.
     pub fn refused(&mut self, offerings: &[OfferingKey]) {
         let Some((first, others)) = offerings.split_first() else { return };
-        self.tally.stock_outs += u32::try_from(offerings.len()).unwrap_or(u32::MAX);
+        self.out_of_stock.extend(offerings.iter().cloned());
+        self.tally.stock_outs = u32::try_from(self.out_of_stock.len()).unwrap_or(u32::MAX);
         let others = u32::try_from(others.len()).unwrap_or(u32::MAX);
         let what = match others {
             0 => format!("{first} is out of stock"),
@@ -187,11 +215,12 @@ impl Account {
             format!("{} an hour, {percent} % less than on demand", dollars(machine.price))
         } else {
             self.tally.on_demand += 1;
-            format!("{} an hour; no Spot offering was cheaper or in stock", dollars(machine.price))
+            format!("{} an hour; of the choices of this order no Spot offering was in stock", dollars(machine.price))
         };
         let what = format!("bought {} {} in zone {}", machine.capacity_type, machine.instance_type, machine.zone);
         self.tell(Sort::Launch, what, why);
         self.bills.insert(claim.clone(), Bill { price: machine.price, on_demand, from: self.now });
+        self.tally.most_nodes = self.tally.most_nodes.max(u32::try_from(self.bills.len()).unwrap_or(u32::MAX));
     }
 
     /// A machine is given up.
@@ -223,7 +252,8 @@ impl Account {
         Cost {
             so_far,
             on_demand: usd(would_have),
-            per_hour: self.bills.values().map(|bill| usd_per_hour(bill.price)).sum(),
+            // Not `sum`: the sum of no numbers is -0.
+            per_hour: self.bills.values().map(|bill| usd_per_hour(bill.price)).fold(0.0, |sum, price| sum + price),
             #[expect(clippy::cast_precision_loss, reason = "counts of messages are far below 2^52")]
             per_thousand: (done > 0).then(|| so_far * 1000.0 / done as f64),
         }
@@ -273,4 +303,8 @@ fn dollars(price: MicroDollarsPerHour) -> String {
 
 fn count(number: u32, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn ms(span: Span) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(0)
 }

@@ -68,6 +68,7 @@ impl World {
                 ready: false,
                 deleting: false,
                 gated: false,
+                grace: self.grace.get(&key).copied().unwrap_or_default(),
                 created: self.now,
             };
             self.cluster.apply_pod(self.now, name, pod);

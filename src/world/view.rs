@@ -27,10 +27,16 @@ impl World {
         }
     }
 
+    /// How many decisions will not change any more, of those that were ever told.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.account.settled()
+    }
+
     /// How many decisions were ever told.
     #[must_use]
     pub fn told(&self) -> u64 {
-        self.account.told
+        self.account.told()
     }
 
     fn queue(&self, queue: &super::Queue) -> Queue {
@@ -105,7 +111,7 @@ impl World {
     }
 
     /// The point of the course at this moment.
-    pub(super) fn point(&mut self) -> Point {
+    pub(super) fn point(&self) -> Point {
         let (mut spot, mut on_demand, mut booting) = (0, 0, 0);
         for claim in self.cluster.claims.values().filter(|claim| !claim.ended) {
             let is_spot = claim.machine.as_ref().is_some_and(|machine| machine.capacity_type == CapacityType::Spot);
@@ -115,7 +121,6 @@ impl World {
                 _ => on_demand += 1,
             }
         }
-        self.account.tally.most_nodes = self.account.tally.most_nodes.max(spot + on_demand);
         let workloads: Vec<Workload> = self.scaled.iter().filter_map(|scaled| self.workload(scaled)).collect();
         Point {
             seconds: seconds(self.elapsed()),

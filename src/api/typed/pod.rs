@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1 as core;
-use springtide_core::Timestamp;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::{Pod, PodPhase, PodRole};
 use springtide_core::nodes::requirement::{Operator, Requirement, Requirements};
 use springtide_core::nodes::resources::Resources;
 use springtide_core::nodes::shape::{Beyond, Shape, Shapes};
 use springtide_core::nodes::taint::{Effect, Toleration};
+use springtide_core::{Span, Timestamp};
 
 use super::{Unclear, created, key, resources, uid, version};
 
@@ -51,6 +51,8 @@ pub fn pod(pod: &core::Pod, shapes: &mut Shapes) -> Result<(Key, Pod), Unclear> 
             ready,
             deleting: meta.deletion_timestamp.is_some(),
             gated: spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()),
+            // Kubernetes' own time for those that do not say.
+            grace: Span::from_secs(spec.termination_grace_period_seconds.unwrap_or(30).max(0)),
             created: created(meta).max(Timestamp::UNIX_EPOCH),
         },
     ))

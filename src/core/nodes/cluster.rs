@@ -328,6 +328,12 @@ impl Cluster {
         sum
     }
 
+    /// Whether pods of this controller are the workload's, its own or through one of its ReplicaSets.
+    #[must_use]
+    pub fn owns(&self, workload: &Workload, controller: &Name) -> bool {
+        workload.uid == *controller || self.sets_of.get(&workload.uid).is_some_and(|sets| sets.contains(controller))
+    }
+
     /// The shape of the workload's newest pod of its newest revision.
     #[must_use]
     pub fn newest_shape(&self, workload: &Workload) -> Option<ShapeId> {

@@ -59,8 +59,8 @@ pub fn decide(
     for intent in &intents.intents {
         *waiting.entry(intent.shape).or_default() += intent.count;
     }
-    for shape in displaced(cluster) {
-        *waiting.entry(shape).or_default() += 1;
+    for (shape, count) in displaced(cluster, wanted) {
+        *waiting.entry(shape).or_default() += count;
     }
     let missing = place(cluster, &waiting, &mut plan);
     let bought = buy(now, cluster, offers, &memory.stock, missing, effort, &mut plan);
@@ -84,12 +84,37 @@ pub fn decide(
     (plan, memory)
 }
 
-/// The shapes of pods that have to leave a node which goes and that somebody will make anew: their successors need a place before the machine ends.
-fn displaced(cluster: &Cluster) -> impl Iterator<Item = ShapeId> + '_ {
+/// Pods that have to leave a node which goes and that somebody will make anew: their successors need a place before the machine ends. Of a workload that is
+/// to have fewer pods, only so many have successors as are wanted beyond those that stay.
+fn displaced(cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>) -> Vec<(ShapeId, u32)> {
     let going = cluster.claims.values().filter(|claim| claim.is_going()).filter_map(|claim| cluster.node_of(claim));
     let pods =
         going.flat_map(|(node, _)| cluster.load(node).into_iter().flat_map(|load| &load.pods)).filter_map(|key| cluster.pods.get(key));
-    pods.filter(|pod| pod.counts() && pod.role == PodRole::Work && pod.controller.is_some()).map(|pod| pod.shape)
+    let mut by_owner: BTreeMap<&Name, BTreeMap<ShapeId, u32>> = BTreeMap::new();
+    for pod in pods.filter(|pod| pod.counts() && pod.role == PodRole::Work) {
+        let Some(owner) = &pod.controller else { continue };
+        *by_owner.entry(owner).or_default().entry(pod.shape).or_default() += 1;
+    }
+    if by_owner.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (key, workload) in &cluster.workloads {
+        let owners: Vec<&Name> = by_owner.keys().copied().filter(|owner| cluster.owns(workload, owner)).collect();
+        let going: Vec<(ShapeId, u32)> = owners.iter().filter_map(|owner| by_owner.remove(*owner)).flatten().collect();
+        let leaving: u32 = going.iter().map(|(_, count)| count).sum();
+        let staying = cluster.counts_of(workload).alive.saturating_sub(leaving);
+        let mut missing = wanted.get(key).copied().unwrap_or(workload.replicas).0.saturating_sub(staying);
+        for (shape, count) in going {
+            let count = count.min(missing);
+            missing -= count;
+            found.push((shape, count));
+        }
+    }
+    // What nobody here scales (a Job's pods, another controller's) is made anew as it was.
+    found.extend(by_owner.into_values().flatten());
+    found.retain(|(_, count)| *count > 0);
+    found
 }
 
 /// Puts waiting pods onto what is there. Returns the shapes that are left over, the most demanding first.

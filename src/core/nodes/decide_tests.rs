@@ -212,3 +212,22 @@ fn a_machine_that_the_cloud_takes_back_is_replaced_before_it_is_drained() {
     scene.controllers();
     assert!(scene.cluster.waiting().is_empty() && first.iter().all(|name| !scene.cluster.claims.contains_key(name)));
 }
+
+#[test]
+fn pods_that_nobody_wants_any_more_have_no_successors() {
+    let mut scene = Scene::kwok();
+    let key = scene.want("orders", 10, shape(1000, 2048));
+    scene.controllers();
+    scene.settle(9);
+    scene.controllers();
+    let soon = scene.now.checked_add(Span::from_mins(2)).expect("a moment near 1970");
+    for name in scene.cluster.claims.keys().cloned().collect::<Vec<_>>() {
+        scene.change_claim(&name, |claim| claim.interrupted = Some(soon));
+    }
+    let mut fewer = scene.clone();
+    scene.wanted.insert(key.clone(), Replicas(0));
+    assert!(created(&scene.decide()).is_empty());
+    fewer.wanted.insert(key, Replicas(3));
+    let plan = fewer.decide();
+    assert_eq!(plan.placements.iter().map(|placement| placement.count).sum::<u32>(), 3, "{}", print(&plan));
+}

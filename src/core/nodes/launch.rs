@@ -16,9 +16,9 @@ pub const LAUNCH_WITHIN: Span = Span::from_mins(5);
 /// A machine whose node has not appeared by then is given up; Karpenter's time.
 pub const REGISTER_WITHIN: Span = Span::from_mins(15);
 
-/// A machine that the cloud takes back is drained so long before its end, or at once where the notice is shorter: Kubernetes' 30 s for pods to stop, and as
-/// much again for what comes between.
-pub const DRAIN_BEFORE: Span = Span::from_mins(1);
+/// A machine that the cloud takes back is drained so long before its end as its pods may take to stop, and this for what comes between; at once where the
+/// notice is shorter.
+pub const DRAIN_MARGIN: Span = Span::from_secs(30);
 
 /// Label of a node that has registered.
 pub const REGISTERED: &str = "karpenter.sh/registered";
@@ -45,8 +45,11 @@ pub fn step(
         return (give_up(Why::MachineEnded), None);
     }
     if let Some(end) = claim.interrupted {
-        let drain = end.checked_sub(DRAIN_BEFORE).unwrap_or(now);
-        let idle = cluster.node_of(claim).and_then(|(node, _)| cluster.load(node)).is_none_or(|load| load.working == 0);
+        let load = cluster.node_of(claim).and_then(|(node, _)| cluster.load(node));
+        let idle = load.is_none_or(|load| load.working == 0);
+        let pods = load.into_iter().flat_map(|load| &load.pods).filter_map(|key| cluster.pods.get(key));
+        let grace = pods.map(|pod| pod.grace).max().unwrap_or_default();
+        let drain = end.checked_sub(grace.saturating_add(DRAIN_MARGIN)).unwrap_or(now);
         if drain <= now || idle {
             return (give_up(Why::Interrupted), None);
         }

@@ -1,8 +1,8 @@
 //! Pods as the planner sees them: how they schedule, where they are, and whether they count.
 
 use super::shape::ShapeId;
-use crate::Timestamp;
 use crate::name::Name;
+use crate::{Span, Timestamp};
 
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Pod {
     pub deleting: bool,
     /// Whether scheduling gates hold it back.
     pub gated: bool,
+    /// How long it may take to stop.
+    pub grace: Span,
     /// When it was created.
     pub created: Timestamp,
 }

@@ -211,6 +211,7 @@ impl Scene {
             ready: node.is_some(),
             deleting: false,
             gated: false,
+            grace: Span::from_secs(30),
             created: self.now,
         }
     }

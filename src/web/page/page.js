@@ -175,7 +175,7 @@ function showCost(cost) {
   const most = Math.max(cost.onDemand, cost.soFar);
   bars.querySelector(".paid i").style.width = `${most > 0 ? (100 * cost.soFar) / most : 0}%`;
   bars.querySelector(".else i").style.width = `${most > 0 ? (100 * cost.onDemand) / most : 0}%`;
-  attribute(bars, "aria-label", `paid ${money(cost.soFar)}; on demand it would have been ${money(cost.onDemand)}`);
+  attribute(bars, "aria-label", `paid ${money(cost.soFar)}; the same machines on demand would have been ${money(cost.onDemand)}`);
 }
 
 function showTable(view) {
