@@ -1,5 +1,6 @@
 //! Logs, metrics and health: how the daemon shows itself to machines.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +44,7 @@ pub enum TelemetryError {
 pub fn logs(settings: &Settings) -> Result<(), TelemetryError> {
     let wrong = |error: &dyn std::fmt::Display| TelemetryError::Level { level: settings.log_level.clone(), message: error.to_string() };
     let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| wrong(&error))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.try_init(),
