@@ -2,12 +2,13 @@
 
 use springtide_core::Span;
 use springtide_core::name::Name;
+use springtide_core::nodes::INSTANCE_TYPE;
 use springtide_core::nodes::claim::Claim;
 use springtide_core::nodes::cluster::Node;
-use springtide_core::nodes::launch::{INITIALIZED, REGISTERED, UNREGISTERED};
+use springtide_core::nodes::effect;
+use springtide_core::nodes::launch::UNREGISTERED;
 use springtide_core::nodes::offer::OfferingKey;
 use springtide_core::nodes::taint::{Effect, Taint};
-use springtide_core::nodes::{DISRUPTED, INSTANCE_TYPE};
 use springtide_core::plan::Action;
 
 use super::World;
@@ -46,55 +47,31 @@ impl World {
         self.on_the_way.remove(&action.key());
         self.turn_soon();
         let now = self.now;
+        let version = self.next_version();
         match action {
-            Action::Scale { workload, version, to, .. } => {
-                let new = self.next_version();
+            Action::Scale { workload, version: decided_on, to, .. } => {
                 if let Some(known) = self.cluster.workloads.get_mut(&workload) {
                     known.writing = None;
-                    if known.version == version {
-                        (known.version, known.replicas) = (new, to);
+                    if known.version == decided_on {
+                        (known.version, known.replicas) = (version, to);
                     }
                 }
                 self.control_soon(workload);
             }
-            Action::CreateClaim { name, .. } => self.change_claim(&name.clone(), |claim| {
-                claim.uid = Some(format!("uid-{name}").into());
-                claim.finalized = true;
-            }),
             Action::Launch { claim, offerings, .. } => self.sell(&claim, &offerings),
-            Action::RecordLaunch { claim, machine, .. } => self.change_claim(&claim, |claim| {
-                claim.provider_id = Some(machine.provider_id.clone());
-                claim.progress.launched = Some(now);
-            }),
-            Action::Register { claim, node } => {
-                let Some(claim) = self.cluster.claims.get(&claim).cloned() else { return };
-                self.change_node(&node, |node| {
-                    node.taints.retain(|taint| taint.key != UNREGISTERED);
-                    node.taints.extend(claim.spec.taints.iter().cloned());
-                    node.labels.extend(claim.labels());
-                    node.labels.insert(REGISTERED.into(), "true".into());
-                    node.finalized = true;
-                });
-            }
-            Action::RecordRegistration { claim, node } => self.change_claim(&claim, |claim| {
-                claim.node_name = Some(node);
-                claim.progress.registered = Some(now);
-            }),
-            Action::Initialize { node, .. } => self.change_node(&node, |node| _ = node.labels.insert(INITIALIZED.into(), "true".into())),
-            Action::RecordInitialization { claim } => self.change_claim(&claim, |claim| claim.progress.initialized = Some(now)),
-            Action::Cordon { node, .. } => self.change_node(&node, |node| node.taints.push(taint(DISRUPTED))),
-            Action::Uncordon { node } => self.change_node(&node, |node| node.taints.retain(|taint| taint.key != DISRUPTED)),
             Action::Inspect { node } => self.memory.inspected(&node, now),
-            Action::DeleteClaim { claim, reason, .. } => {
-                self.account.leaves(self.cluster.claims.get(&claim), &claim, reason);
-                self.change_claim(&claim, |claim| claim.deleting_since = Some(now));
-            }
             Action::Evict { pod, .. } => self.stop(&pod),
             Action::Terminate { claim, .. } => self.end_machine(&claim),
-            Action::RemoveNode { node } => self.cluster.delete_node(&node, None),
-            Action::ReleaseClaim { claim, uid } => self.cluster.delete_claim(&claim, Some(&uid)),
-            // Templates are known from the start, and nothing of KEDA's is left over here.
-            Action::Probe { .. } | Action::RemoveAutoscaler { .. } | Action::ReleaseScaled { .. } => {}
+            other => {
+                if let Action::DeleteClaim { claim, reason, .. } = &other {
+                    self.account.leaves(self.cluster.claims.get(claim), claim, *reason);
+                }
+                // What is not a write to a claim or node is about templates, which are known from the start, and about what KEDA left, which is nothing here.
+                if effect::write(&mut self.cluster, now, version, &other) {
+                    // A taint that goes may let pods on.
+                    self.schedule_soon();
+                }
+            }
         }
     }
 
@@ -171,18 +148,12 @@ impl World {
     /// Changes a claim as the API server would.
     pub(super) fn change_claim(&mut self, name: &Name, change: impl FnOnce(&mut Claim)) {
         let version = self.next_version();
-        if let Some(claim) = self.cluster.claims.get_mut(name) {
-            change(claim);
-            claim.version = version;
-        }
+        effect::change_claim(&mut self.cluster, name, version, change);
     }
 
     fn change_node(&mut self, name: &Name, change: impl FnOnce(&mut Node)) {
-        let Some(mut node) = self.cluster.nodes.get(name).cloned() else { return };
-        change(&mut node);
-        node.version = self.next_version();
-        self.cluster.apply_node(name.clone(), node);
-        // A taint that goes may let pods on.
+        let version = self.next_version();
+        effect::change_node(&mut self.cluster, name, version, change);
         self.schedule_soon();
     }
 }

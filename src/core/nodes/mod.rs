@@ -4,6 +4,7 @@ pub mod bins;
 pub mod claim;
 pub mod cluster;
 pub mod decide;
+pub mod effect;
 pub mod intent;
 pub mod launch;
 pub mod market;

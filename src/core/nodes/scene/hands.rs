@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::DISRUPTED;
 use super::super::claim::{Claim, Machine};
 use super::super::cluster::{Node, PodPhase};
 use super::super::decide::as_planned;
-use super::super::launch::{INITIALIZED, REGISTERED, UNREGISTERED};
+use super::super::effect;
+use super::super::launch::UNREGISTERED;
 use super::super::offer::OfferingKey;
 use super::super::requirement::Labels;
 use super::super::workload::{Template, WorkloadKey};
@@ -102,42 +102,14 @@ impl Scene {
 
     fn act(&mut self, action: Action) {
         let now = self.now;
+        let version = self.version();
         match action {
-            Action::CreateClaim { name, .. } => self.change_claim(&name.clone(), |claim| {
-                claim.uid = Some(format!("uid-{name}").into());
-                claim.finalized = true;
-            }),
             Action::Launch { claim, offerings, .. } => self.sell(&claim, &offerings),
-            Action::RecordLaunch { claim, machine, .. } => self.change_claim(&claim, |claim| {
-                claim.provider_id = Some(machine.provider_id.clone());
-                claim.progress.launched = Some(now);
-            }),
-            Action::Register { claim, node } => {
-                let claim = self.cluster.claims.get(&claim).expect("it registers").clone();
-                self.change_node(&node, |node| {
-                    node.taints.retain(|taint| taint.key != UNREGISTERED);
-                    node.taints.extend(claim.spec.taints.iter().cloned());
-                    node.labels.extend(claim.labels());
-                    node.labels.insert(REGISTERED.into(), "true".into());
-                    node.finalized = true;
-                });
-            }
-            Action::RecordRegistration { claim, node } => self.change_claim(&claim, |claim| {
-                claim.node_name = Some(node);
-                claim.progress.registered = Some(now);
-            }),
-            Action::Initialize { node, .. } => self.change_node(&node, |node| _ = node.labels.insert(INITIALIZED.into(), "true".into())),
-            Action::RecordInitialization { claim } => self.change_claim(&claim, |claim| claim.progress.initialized = Some(now)),
-            Action::Cordon { node, .. } => self.change_node(&node, |node| node.taints.push(taint(DISRUPTED))),
-            Action::Uncordon { node } => self.change_node(&node, |node| node.taints.retain(|taint| taint.key != DISRUPTED)),
             Action::Inspect { node } => self.memory.inspected(&node, now),
-            Action::DeleteClaim { claim, .. } => self.change_claim(&claim, |claim| claim.deleting_since = Some(now)),
             Action::Evict { pod, uid } => self.cluster.delete_pod(now, &pod, Some(&uid)),
             Action::Terminate { claim, .. } => self.change_claim(&claim, |claim| claim.ended = true),
-            Action::RemoveNode { node } => self.cluster.delete_node(&node, None),
-            Action::ReleaseClaim { claim, uid } => self.cluster.delete_claim(&claim, Some(&uid)),
-            // What changes no node, claim or pod.
-            _ => {}
+            // What is none of these changes no node, claim or pod.
+            other => drop(effect::write(&mut self.cluster, now, version, &other)),
         }
     }
 
