@@ -11,7 +11,7 @@ use springtide_api::keda::{ClusterTriggerAuthentication, ScaledJob, ScaledObject
 use springtide_api::structure::structures;
 use springtide_api::{Problem, typed, validate};
 
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, Severity, shown};
 use super::older::{self, Standing};
 use super::schema::{Deviation, Patterns, Schema, TOLD, Walk, Weight};
 use super::{classes, nearest::nearest};
@@ -338,7 +338,7 @@ fn unclear_problem(field: String, what: &str) -> Problem {
 
 /// A path with one spelling: `a[b].c` and `a.b.c` are the same field.
 fn plain(field: &str) -> String {
-    field.replace('[', ".").replace(']', "")
+    shown(field).replace('[', ".").replace(']', "")
 }
 
 /// Whether a field is this one, or in it.

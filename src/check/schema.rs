@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json, json};
 use springtide_api::Problem;
 
+use super::finding::shown;
 use super::nearest::nearest;
 use crate::manifests::{Node, Value};
 
@@ -248,12 +249,12 @@ impl<'a> Walk<'a> {
         for step in &self.path {
             match step {
                 Step::Index(index) => text.push_str(&format!("[{index}]")),
-                Step::Key(key) if key.contains(['.', '/', '[', ']', ' ']) => text.push_str(&format!("[{key}]")),
+                Step::Key(key) if key.contains(['.', '/', '[', ']', ' ']) => text.push_str(&format!("[{}]", shown(key))),
                 Step::Key(key) => {
                     if !text.is_empty() {
                         text.push('.');
                     }
-                    text.push_str(key);
+                    text.push_str(&shown(key));
                 }
             }
         }
@@ -350,7 +351,7 @@ impl<'a> Walk<'a> {
     }
 
     fn text(&mut self, schema: &Schema, text: &str, line: u32) {
-        let shown: String = text.chars().take(60).collect();
+        let shown: String = shown(text).chars().take(60).collect();
         if !schema.words.is_empty() && !schema.words.iter().any(|word| word == text) {
             let meant = nearest(text, schema.words.iter().map(String::as_str));
             let remedy = meant.map_or_else(|| format!("write {}", schema.goes()), |word| format!("did you mean {word}?"));

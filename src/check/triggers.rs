@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticationSpec};
+use springtide_api::validate::is_variable_name;
 use springtide_api::{Problem, typed};
 use springtide_scalers::{AuthParams, KINDS, Kind, ResolvedEnv, Secret, Source, kind, parse};
 
@@ -34,8 +35,7 @@ impl Texts {
     }
 
     fn know(&mut self, name: &str, text: &str) {
-        // Templates that fill in later, and variables that other variables make.
-        if text.contains("$(") || text.contains("${") || text.contains("{{") {
+        if is_template(text) {
             self.hide(name);
         } else {
             self.hidden.remove(name);
@@ -47,6 +47,11 @@ impl Texts {
         self.hidden.insert(name.to_owned());
         self.given.insert(name.to_owned(), Secret::from(UNKNOWN));
     }
+}
+
+/// Whether a text is a template that something fills in later, or is made of other variables.
+fn is_template(text: &str) -> bool {
+    text.contains("$(") || text.contains("${") || text.contains("{{")
 }
 
 /// Where an object's triggers find the environment.
@@ -298,6 +303,14 @@ impl<'a> Looker<'a> {
                 continue;
             }
             unknown.insert(parameter.to_owned());
+            if !variable.is_empty() && !is_variable_name(variable) {
+                // Whoever writes a value where a name belongs may have written a password.
+                if !is_template(variable) {
+                    let (what, remedy) = typed::scaled::NO_VARIABLE;
+                    self.say(Severity::Problem, format!("spec.triggers[{i}].metadata.{key}"), what, remedy);
+                }
+                continue;
+            }
             if let Some(owner) = environment.owner.as_ref().filter(|_| !texts.open) {
                 let near = nearest(variable, texts.given.keys().map(String::as_str));
                 let remedy = near.map_or_else(|| "add it, or correct the name".to_owned(), |near| format!("did you mean {near}?"));
