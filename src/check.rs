@@ -10,6 +10,7 @@ mod object;
 mod older;
 mod schema;
 mod triggers;
+mod types;
 
 use std::collections::BTreeMap;
 

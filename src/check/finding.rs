@@ -1,7 +1,6 @@
 //! What was found, and how it is told.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +14,8 @@ use crate::manifests::Document;
 const WORD: usize = 200;
 /// No part of a message is longer, whatever the words of a value.
 const TEXT: usize = 1000;
+/// So much of a text is looked at to cut it: behind a value of megabytes nobody misses the rest of a sentence.
+const LOOKED_AT: usize = 10_000;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -100,17 +101,16 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     if text.len() <= WORD {
         return text;
     }
-    let (mut out, mut word) = (String::new(), 0);
-    for (i, letter) in text.chars().enumerate() {
-        if i == TEXT {
-            out.push('…');
-            break;
-        }
+    let (mut out, mut length, mut word) = (String::new(), 0, 0);
+    for letter in text.chars().take(LOOKED_AT) {
         word = if letter.is_whitespace() { 0 } else { word + 1 };
-        match word.cmp(&(WORD + 1)) {
-            Ordering::Less => out.push(letter),
-            Ordering::Equal => out.push('…'),
-            Ordering::Greater => {}
+        if word > WORD + 1 {
+            continue;
+        }
+        length += 1;
+        out.push(if word > WORD || length > TEXT { '…' } else { letter });
+        if length > TEXT {
+            break;
         }
     }
     Cow::Owned(out)
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_told_can_be_read() {
-        let long = "x".repeat(20_000);
+        let long = "x".repeat(5_000);
         assert_eq!(shown(&format!("a {long} b")), format!("a {}… b", "x".repeat(200)));
         assert_eq!(shown(&"äb ".repeat(20_000)).chars().count(), 1001);
         // A password is not cut from its address.

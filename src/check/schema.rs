@@ -159,11 +159,16 @@ impl Schema {
         }
     }
 
-    /// Where else in here a field of this name belongs, if there is one such place.
-    fn home(&self, name: &str) -> Option<String> {
+    /// Where else in here a field of this name belongs, if there is one such place in all, or below where it stands.
+    fn home(&self, name: &str, here: &str) -> Option<String> {
         let mut found = Vec::new();
         self.homes(name, &mut String::new(), &mut found);
-        if let [one] = &found[..] { Some(one.clone()) } else { None }
+        let below: Vec<&String> = found.iter().filter(|home| home.strip_prefix(here).is_some_and(|rest| rest.starts_with('.'))).collect();
+        match (&found[..], &below[..]) {
+            ([one], _) => Some(one.clone()),
+            (_, [one]) => Some((*one).clone()),
+            _ => None,
+        }
     }
 
     fn homes(&self, name: &str, path: &mut String, found: &mut Vec<String>) {
@@ -437,7 +442,7 @@ impl<'a> Walk<'a> {
             known
         } else if let Some(meant) = nearest(key, missing()) {
             ("there is no such field".to_owned(), format!("did you mean {meant}?"))
-        } else if let Some(home) = self.root.home(key) {
+        } else if let Some(home) = self.root.home(key, &self.here()) {
             ("there is no such field here".to_owned(), format!("it belongs at {home}"))
         } else {
             ("there is no such field".to_owned(), "remove it, or correct its name".to_owned())
