@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -85,7 +86,10 @@ impl Kinds {
             return judged(Object::Other, true, Vec::new());
         }
         match older::standing(document) {
-            Standing::PassedOver => judged(data(document), true, Vec::new()),
+            Standing::PassedOver => {
+                judge.no_base64();
+                judged(data(document), true, judge.findings)
+            }
             Standing::Wrong(mut problem) => {
                 // A misspelt `kind` or `apiVersion` is there, under another name.
                 let typo = nearest(&problem.field, document.tree.entries().iter().map(|entry| &*entry.key));
@@ -303,6 +307,24 @@ impl Judge<'_> {
             None => {}
         }
         Object::OfClass(at, reference)
+    }
+
+    /// What an API server cannot decode of a Secret. Nothing is said of what fills in or decrypts later.
+    fn no_base64(&mut self) {
+        if self.document.api_version != "v1" || self.document.kind != "Secret" {
+            return;
+        }
+        for entry in self.document.tree.get("data").map(Node::entries).unwrap_or_default() {
+            let Some(text) = entry.node.text().filter(|text| !text.contains("{{") && !text.contains("${") && !text.starts_with("ENC["))
+            else {
+                continue;
+            };
+            let text: String = text.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
+            if self.findings.len() < TOLD && serde_json::from_value::<ByteString>(text.into()).is_err() {
+                let remedy = "encode the value in base64, or write it in stringData as it is";
+                self.notice(Problem::new(format!("data.{}", entry.key), "this is no base64", remedy));
+            }
+        }
     }
 
     fn notice(&mut self, problem: Problem) {
