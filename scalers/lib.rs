@@ -40,7 +40,7 @@ pub use kind::{Kind, TargetKey, Trigger};
 pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
 #[cfg(feature = "clients")]
 pub use poller::{Options, Polled, Poller, TriggerId};
-pub use secret::Secret;
+pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[&rabbitmq::KIND];
@@ -60,7 +60,7 @@ pub fn parse(name: &str, metadata: &BTreeMap<String, String>, auth: &AuthParams,
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(vec![Problem {
             field: "type".to_owned(),
-            what: format!("no scaler found for type: {name:?}"),
+            what: format!("no scaler found for type: {:?}", conceal(name)),
             remedy: format!("use one of {}", known.join(", ")),
         }]);
     };

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, conceal};
 
 /// What a trigger's authentication resolved to, by parameter name.
 pub type AuthParams = BTreeMap<String, Secret>;
@@ -193,7 +193,8 @@ impl<'a> Fields<'a> {
             Ok(value) => Some(value),
             Err(misfit) => {
                 // What comes from a Secret or from an environment is not repeated, whatever its type.
-                let shown = if T::SECRET || source != Source::Metadata { "the given text".to_owned() } else { format!("{text:?}") };
+                let shown =
+                    if T::SECRET || source != Source::Metadata { "the given text".to_owned() } else { format!("{:?}", conceal(text)) };
                 self.problem(parameter.name, format!("{shown} {}", misfit.what), misfit.remedy);
                 None
             }

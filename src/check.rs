@@ -10,9 +10,11 @@ mod object;
 mod older;
 mod schema;
 mod triggers;
+mod types;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+
+use springtide_api::Problem;
 
 use crate::manifests::files::ReadFile;
 use crate::manifests::{Document, threads};
@@ -84,16 +86,8 @@ fn faults(file: &ReadFile) -> impl Iterator<Item = Finding> + '_ {
         // A fault in a field is in the object that begins last before it.
         let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
         let document = documents.max_by_key(|document| document.line);
-        Finding {
-            file: Arc::clone(&file.source.name),
-            line: fault.line,
-            severity: Severity::Problem,
-            kind: document.map_or_else(String::new, |document| document.kind.clone()),
-            namespace: document.and_then(|document| document.namespace.clone()),
-            name: document.map_or_else(String::new, |document| document.name.clone()),
-            field: fault.field.clone(),
-            what: fault.what.clone(),
-            remedy: fault.remedy.clone(),
-        }
+        let object = document.map_or(("", None, ""), |one| (one.kind.as_str(), one.namespace.as_deref(), one.name.as_str()));
+        let problem = Problem::new(&fault.field, &fault.what, &fault.remedy);
+        Finding::of(Severity::Problem, &file.source.name, fault.line, object, &problem)
     })
 }

@@ -92,6 +92,13 @@ fn is_name(text: &str) -> bool {
     text.len() <= 63 && ends(text.bytes().next()) && ends(text.bytes().last()) && text.bytes().all(inner)
 }
 
+/// Whether a text may be the name of a variable of a container.
+#[must_use]
+pub fn is_variable_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(inner)
+}
+
 /// Whether a text may be the name of an object: parts of lower-case letters, digits and -, separated by dots.
 #[must_use]
 pub fn is_domain(text: &str) -> bool {

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use springtide_api::karpenter::NodeClassRef;
 use springtide_api::keda::ScaledObject;
 use springtide_api::labels::KEDA_HPA_PREFIX;
+use springtide_api::typed::scaled::{TARGETS, TARGETS_VERSION, has_known_target};
 use springtide_api::{Problem, typed};
 
 use super::finding::{Finding, Severity};
@@ -85,25 +87,27 @@ pub fn findings(judged: &[Judged<'_>]) -> Vec<Finding> {
                 triggers::of_scaled_object(one.document, object, &index, &mut of_one);
             }
             Object::Job(object) => triggers::of_scaled_job(one.document, object, &index, &mut of_one),
+            Object::OfClass(at, reference) => near_class(one.document, at, reference, &index, &mut of_one),
             Object::Authentication(spec) => triggers::of_authentication(one.document, spec, &index, &mut of_one),
             _ => {}
         }
         of_one.retain(|finding| one.is_open(&finding.field));
-        if let more @ 1.. = of_one.len().saturating_sub(TOLD) {
-            of_one.truncate(TOLD);
-            let problem = Problem::new("", format!("{more} more problems were found"), "correct the others first");
-            of_one.push(Finding::new(Severity::Problem, one.document, one.document.line, problem));
+        let more = of_one.split_off(TOLD.min(of_one.len()));
+        if let Some(worst) = more.iter().map(|finding| finding.severity).min() {
+            let what = if worst == Severity::Problem { "problems" } else { "notices" };
+            let problem = Problem::new("", format!("{} more {what} were found", more.len()), "correct the others first");
+            of_one.push(Finding::new(worst, one.document, one.document.line, problem));
         }
         found.append(&mut of_one);
     }
     found
 }
 
-/// Finds what is there twice on the way. Of what is not looked into, only Secrets and ConfigMaps matter to anybody.
+/// Finds what is there twice on the way. Of what is not looked into, only Secrets, ConfigMaps and NodeClasses matter to anybody.
 fn index<'a>(judged: &'a [Judged<'a>], found: &mut Vec<Finding>) -> Index<'a> {
     let mut objects: BTreeMap<(&str, &str, &str), &Judged<'_>> = BTreeMap::new();
     for one in judged.iter().filter(|one| !one.document.name.is_empty()) {
-        if one.passed_over && !matches!(one.object, Object::Data(_)) {
+        if one.passed_over && !matches!(one.object, Object::Data(_)) && !one.document.kind.ends_with("NodeClass") {
             continue;
         }
         let document = one.document;
@@ -135,6 +139,23 @@ fn autoscalers<'a>(judged: &'a [Judged<'a>]) -> BTreeMap<(&'a str, &'a str, &'a 
     all
 }
 
+/// A NodeClass of a pool or a claim that is not in the files, where one of nearly this name is.
+fn near_class(document: &Document, at: &str, reference: &NodeClassRef, index: &Index<'_>, found: &mut Vec<Finding>) {
+    let (kind, name) = (reference.kind.as_str(), reference.name.as_str());
+    // NodeClasses have no namespace.
+    if name.is_empty() || index.get(kind, "", name).is_some() {
+        return;
+    }
+    if let Some(near) = index.near(kind, "", name) {
+        let problem = Problem::new(
+            format!("{at}.name"),
+            format!("{kind} {name} is not in these files, but '{near}' is"),
+            format!("write name: {near}, if it is meant"),
+        );
+        found.push(Finding::new(Severity::Notice, document, document.tree.line_of(&problem.field), problem));
+    }
+}
+
 /// What a ScaledObject scales: whether it can be scaled, and who else does.
 fn target<'a>(
     one: &'a Judged<'a>,
@@ -161,6 +182,12 @@ fn target<'a>(
         say(Severity::Problem, "spec.scaleTargetRef.kind", format!("{kind} has no /scale, by which replicas are set"), remedy);
         return;
     }
+    if let Some((severity, field, what, remedy)) = unserved_target(object) {
+        say(severity, field, what, remedy);
+        if severity == Severity::Problem {
+            return;
+        }
+    }
     let workload = format!("the workload '{}' of type '{kind}'", full(namespace, name));
     match owners.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned())) {
         // The same object twice has been said.
@@ -182,6 +209,28 @@ fn target<'a>(
     {
         say(Severity::Notice, "spec.scaleTargetRef.name", format!("{workload} is not in these files, but {what}"), remedy);
     }
+}
+
+/// What there is to say of a target that this version does not scale. What serves another group's kinds is not known here; that it is not scaled is.
+fn unserved_target(object: &ScaledObject) -> Option<(Severity, &'static str, String, String)> {
+    if has_known_target(object) {
+        return None;
+    }
+    let target = &object.spec.scale_target_ref;
+    let (version, kind, all) = (target.api_version(), target.kind(), TARGETS.join(", "));
+    if TARGETS.contains(&kind) {
+        let what = format!("this version scales no {kind} of {version}, only those of {TARGETS_VERSION}");
+        return Some((Severity::Problem, "spec.scaleTargetRef.apiVersion", what, format!("write apiVersion: {TARGETS_VERSION}")));
+    }
+    let field = "spec.scaleTargetRef.kind";
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let near = nearest(kind, TARGETS).filter(|_| matches!(group, "" | "apps" | "extensions"));
+    if group == "apps" || near.is_some() {
+        let remedy = near.map_or_else(|| format!("write one of {all}"), |near| format!("did you mean {near}?"));
+        return Some((Severity::Problem, field, format!("there is no {kind:?} in {version} that can be scaled"), remedy));
+    }
+    let what = format!("this version scales only {all}, and no {kind} of {version}");
+    Some((Severity::Notice, field, what, "name one of these, or leave the object to KEDA".to_owned()))
 }
 
 /// A workload in the files that may have been meant.

@@ -1,8 +1,8 @@
-//! NodeClasses that NodePools and NodeClaims may refer to, and who serves them.
+//! What NodePools and NodeClaims may name: NodeClasses, with who serves them, and labels.
 
 use springtide_api::Problem;
-use springtide_api::karpenter::NodeClassRef;
-use springtide_api::labels::KWOK_GROUP;
+use springtide_api::karpenter::{NodeClassRef, Requirement};
+use springtide_api::labels::{CAPACITY_TYPE, KWOK_GROUP};
 
 use super::finding::Severity;
 use super::nearest::nearest;
@@ -45,5 +45,21 @@ pub fn reference(at: &str, reference: &NodeClassRef) -> Option<(Severity, Proble
             };
             Some((Severity::Problem, Problem::new(field, format!("no NodeClass {kind:?} is known in the group {group:?}"), remedy)))
         }
+    }
+}
+
+/// The same problem, which says of a label of Karpenter's that a pool may not ask for which one was probably meant.
+pub fn near_label(problem: Problem, requirements: &[Requirement]) -> Problem {
+    let index = |rest: &str| rest.strip_suffix("].key")?.parse::<usize>().ok();
+    let written = if let Some((_, label)) = problem.field.split_once("metadata.labels[") {
+        label.strip_suffix(']')
+    } else {
+        let row = problem.field.split_once("requirements[").and_then(|(_, rest)| requirements.get(index(rest)?));
+        row.map(|row| row.key.as_str())
+    };
+    // It is the only one of its domain that may be asked for.
+    match written.and_then(|label| nearest(label, [CAPACITY_TYPE])) {
+        Some(near) => Problem { remedy: format!("did you mean {near}?"), ..problem },
+        None => problem,
     }
 }

@@ -1,12 +1,21 @@
 //! What was found, and how it is told.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 use springtide_api::Problem;
+use springtide_scalers::conceal;
 
 use crate::manifests::Document;
+
+/// No word of a message is longer: a name or a value of which nobody reads more.
+const WORD: usize = 200;
+/// No part of a message is longer, whatever the words of a value.
+const TEXT: usize = 1000;
+/// So much of a text is looked at to cut it: behind a value of megabytes nobody misses the rest of a sentence.
+const LOOKED_AT: usize = 10_000;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -47,16 +56,25 @@ pub struct Finding {
 impl Finding {
     /// Something about a field of an object.
     pub fn new(severity: Severity, document: &Document, line: u32, problem: Problem) -> Self {
+        let object = (document.kind.as_str(), document.namespace.as_deref(), document.name.as_str());
+        Self::of(severity, &document.file, line, object, &problem)
+    }
+
+    /// Something about a place in a file, and an object by kind, namespace and name. All that is told comes by here, and leaves without addresses' passwords
+    /// and at a length that can be read.
+    pub fn of(severity: Severity, file: &Arc<str>, line: u32, object: (&str, Option<&str>, &str), problem: &Problem) -> Self {
+        let (kind, namespace, name) = object;
+        let shown = |text: &str| shown(text).into_owned();
         Self {
-            file: Arc::clone(&document.file),
+            file: Arc::clone(file),
             line,
             severity,
-            kind: document.kind.clone(),
-            namespace: document.namespace.clone(),
-            name: document.name.clone(),
-            field: problem.field,
-            what: problem.what,
-            remedy: problem.remedy,
+            kind: shown(kind),
+            namespace: namespace.map(shown),
+            name: shown(name),
+            field: shown(&problem.field),
+            what: shown(&problem.what),
+            remedy: shown(&problem.remedy),
         }
     }
 }
@@ -77,6 +95,27 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A text as it may be told.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let text = conceal(text);
+    if text.len() <= WORD {
+        return text;
+    }
+    let (mut out, mut length, mut word) = (String::new(), 0, 0);
+    for letter in text.chars().take(LOOKED_AT) {
+        word = if letter.is_whitespace() { 0 } else { word + 1 };
+        if word > WORD + 1 {
+            continue;
+        }
+        length += 1;
+        out.push(if word > WORD || length > TEXT { '…' } else { letter });
+        if length > TEXT {
+            break;
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// A text without what would break the line or speak to the terminal.
 fn line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
@@ -84,4 +123,18 @@ fn line(text: &str) -> String {
 
 fn text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_is_told_can_be_read() {
+        let long = "x".repeat(5_000);
+        assert_eq!(shown(&format!("a {long} b")), format!("a {}… b", "x".repeat(200)));
+        assert_eq!(shown(&"äb ".repeat(20_000)).chars().count(), 1001);
+        // A password is not cut from its address.
+        assert_eq!(shown(&format!("amqp://u:{long}@h")), "amqp://…");
+    }
 }

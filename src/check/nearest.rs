@@ -1,16 +1,20 @@
 //! What somebody may have meant by a word that nobody knows.
 
+/// Of longer words, only the beginning counts.
+const LONGEST: usize = 64;
+
 /// The word that was probably meant: the same but for capitals, or with a letter or two amiss.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = match word.chars().count() {
+    let limit = match word.chars().take(LONGEST).count() {
         0..=2 => 0,
         3..=5 => 1,
         6..=10 => 2,
         _ => 3,
     };
-    let lower = word.to_lowercase();
+    let (lower, length) = (word.to_lowercase(), word.chars().take(LONGEST).count());
     known
         .into_iter()
+        .filter(|candidate| candidate.chars().take(LONGEST).count().abs_diff(length) <= limit)
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *candidate != word)
         .min()
@@ -19,7 +23,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// How many letters are missing, too many, other, or swapped with their neighbour.
 fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().take(64).collect());
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(LONGEST).collect(), other.chars().take(LONGEST).collect());
     if one.len().abs_diff(other.len()) > 3 {
         return usize::MAX;
     }

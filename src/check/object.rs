@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use springtide_api::crds::CrdError;
-use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
+use springtide_api::karpenter::node_pool::ConsolidationPolicy;
+use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodeClassRef, NodePool};
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledJob, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
 use springtide_api::structure::structures;
 use springtide_api::{Problem, typed, validate};
 
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, Severity, shown};
 use super::older::{self, Standing};
 use super::schema::{Deviation, Patterns, Schema, TOLD, Walk, Weight};
 use super::{classes, nearest::nearest};
@@ -27,6 +29,8 @@ pub enum Object {
     Workload(Option<Box<PodSpec>>),
     /// Kind and name of what an HPA scales.
     Autoscaler(String, String),
+    /// A pool or a claim: where it names its NodeClass, and which.
+    OfClass(&'static str, NodeClassRef),
     /// A Secret's or ConfigMap's keys, with texts that are no secret.
     Data(BTreeMap<String, Option<String>>),
     Other,
@@ -82,7 +86,10 @@ impl Kinds {
             return judged(Object::Other, true, Vec::new());
         }
         match older::standing(document) {
-            Standing::PassedOver => judged(data(document), true, Vec::new()),
+            Standing::PassedOver => {
+                judge.no_base64();
+                judged(data(document), true, judge.findings)
+            }
             Standing::Wrong(mut problem) => {
                 // A misspelt `kind` or `apiVersion` is there, under another name.
                 let typo = nearest(&problem.field, document.tree.entries().iter().map(|entry| &*entry.key));
@@ -248,11 +255,11 @@ impl Judge<'_> {
             }),
             "NodePool" => self.node_pool(fitting),
             "NodeClaim" => {
-                if let Some(object) = self.typed::<NodeClaim>(fitting) {
-                    self.problems(validate::node_claim(&object));
-                    self.class("spec.nodeClassRef", &object.spec.node_class_ref);
-                }
-                Object::Other
+                let Some(object) = self.typed::<NodeClaim>(fitting) else { return Object::Other };
+                self.problems(
+                    validate::node_claim(&object).into_iter().map(|problem| classes::near_label(problem, &object.spec.requirements)),
+                );
+                self.class("spec.nodeClassRef", object.spec.node_class_ref)
             }
             "KWOKNodeClass" => {
                 if let Some(object) = self.typed::<KwokNodeClass>(fitting) {
@@ -274,28 +281,55 @@ impl Judge<'_> {
 
     fn node_pool(&mut self, fitting: Json) -> Object {
         let Some(object) = self.typed::<NodePool>(fitting) else { return Object::Other };
-        self.problems(validate::node_pool(&object));
+        let requirements = &object.spec.template.spec.requirements;
+        self.problems(validate::node_pool(&object).into_iter().map(|problem| classes::near_label(problem, requirements)));
         self.problems(typed::pool::contradictions(&object));
         self.problems(typed::pool::unserved(&object));
-        self.class("spec.template.spec.nodeClassRef", &object.spec.template.spec.node_class_ref);
         if self.findings.is_empty()
             && self.soft.is_empty()
             && let Err(unclear) = typed::pool::pool(&object)
         {
             self.problem(unclear_problem(unclear.field, &unclear.what));
         }
-        Object::Other
+        // Who leaves the policy out has not asked for it.
+        let policy = object.spec.disruption.as_ref().and_then(|disruption| disruption.consolidation_policy.as_ref()?.known());
+        if policy.is_some_and(|policy| *policy != ConsolidationPolicy::WhenEmpty) {
+            let what = "nodes that are empty are removed; underutilized ones are not consolidated yet";
+            self.notice(Problem::new("spec.disruption.consolidationPolicy", what, "write WhenEmpty, if that is enough"));
+        }
+        self.class("spec.template.spec.nodeClassRef", object.spec.template.spec.node_class_ref)
     }
 
-    fn class(&mut self, at: &str, reference: &springtide_api::karpenter::NodeClassRef) {
-        match classes::reference(at, reference) {
+    fn class(&mut self, at: &'static str, reference: NodeClassRef) -> Object {
+        match classes::reference(at, &reference) {
             Some((Severity::Problem, problem)) => self.problem(problem),
-            Some((severity, problem)) => {
-                let finding = self.found(severity, problem);
-                self.findings.push(finding);
-            }
+            Some((Severity::Notice, problem)) => self.notice(problem),
             None => {}
         }
+        Object::OfClass(at, reference)
+    }
+
+    /// What an API server cannot decode of a Secret. Nothing is said of what fills in or decrypts later.
+    fn no_base64(&mut self) {
+        if self.document.api_version != "v1" || self.document.kind != "Secret" {
+            return;
+        }
+        for entry in self.document.tree.get("data").map(Node::entries).unwrap_or_default() {
+            let Some(text) = entry.node.text().filter(|text| !text.contains("{{") && !text.contains("${") && !text.starts_with("ENC["))
+            else {
+                continue;
+            };
+            let text: String = text.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
+            if self.findings.len() < TOLD && serde_json::from_value::<ByteString>(text.into()).is_err() {
+                let remedy = "encode the value in base64, or write it in stringData as it is";
+                self.notice(Problem::new(format!("data.{}", entry.key), "this is no base64", remedy));
+            }
+        }
+    }
+
+    fn notice(&mut self, problem: Problem) {
+        let finding = self.found(Severity::Notice, problem);
+        self.findings.push(finding);
     }
 
     fn workload(&mut self, mut fitting: Json) -> Object {
@@ -338,7 +372,7 @@ fn unclear_problem(field: String, what: &str) -> Problem {
 
 /// A path with one spelling: `a[b].c` and `a.b.c` are the same field.
 fn plain(field: &str) -> String {
-    field.replace('[', ".").replace(']', "")
+    shown(field).replace('[', ".").replace(']', "")
 }
 
 /// Whether a field is this one, or in it.

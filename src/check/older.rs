@@ -50,6 +50,29 @@ const REPLACED: [(&str, &str, &str); 5] = [
     ("karpenter.test.sh", "TestNodeClass", "write a KWOKNodeClass of karpenter.kwok.sh/v1alpha1"),
 ];
 
+/// Earlier versions of the kinds that are looked into, and of their neighbours.
+const FORMER: [&str; 13] = [
+    "keda.k8s.io/v1alpha1",
+    "karpenter.sh/v1alpha5",
+    "karpenter.sh/v1beta1",
+    "karpenter.k8s.aws/v1alpha1",
+    "karpenter.k8s.aws/v1beta1",
+    "karpenter.azure.com/v1alpha2",
+    "apps/v1beta1",
+    "apps/v1beta2",
+    "extensions/v1beta1",
+    "autoscaling/v2alpha1",
+    "autoscaling/v2beta1",
+    "autoscaling/v2beta2",
+    "karpenter.k8s.azure/v1alpha2",
+];
+
+/// What is wrong with a kind of an API version that is not served.
+fn unserved(api_version: &str, kind: &str) -> String {
+    let not = if FORMER.contains(&api_version) { "no longer" } else { "not" };
+    format!("{kind} of {api_version} is {not} served")
+}
+
 /// What to make of an object's API version and kind.
 pub fn standing(document: &Document) -> Standing {
     let (api_version, kind) = (document.api_version.as_str(), document.kind.as_str());
@@ -70,7 +93,7 @@ pub fn standing(document: &Document) -> Standing {
         let what = if api_version.is_empty() {
             "it is missing".to_owned()
         } else if ours || matches!(group, "apps" | "extensions" | "autoscaling") {
-            format!("{kind} of {api_version} is no longer served")
+            unserved(api_version, kind)
         } else {
             format!("there is no {kind} in {api_version}")
         };
@@ -82,8 +105,12 @@ pub fn standing(document: &Document) -> Standing {
         };
     }
     if let Some((now, _)) = NEIGHBOURS.iter().find(|(now, name)| *name == kind && now.split('/').next() == Some(group)) {
-        let what = format!("{kind} of {api_version} is no longer served");
+        let what = unserved(api_version, kind);
         return Standing::Wrong(Problem::new("apiVersion", what, format!("write apiVersion: {now}")));
+    }
+    if kind.is_empty() {
+        let first = CHECKED.iter().find(|(now, _)| now.split('/').next() == Some(group)).map_or("ScaledObject", |(_, kind)| kind);
+        return Standing::Wrong(Problem::new("kind", "it is missing", format!("add it, as in kind: {first}")));
     }
     if ours {
         let of_group = || CHECKED.iter().chain(&NEIGHBOURS).filter(|(now, _)| now.split('/').next() == Some(group)).map(|(_, kind)| *kind);
@@ -94,11 +121,8 @@ pub fn standing(document: &Document) -> Standing {
         );
         return Standing::Wrong(Problem::new("kind", format!("there is no {kind:?} in {api_version}"), remedy));
     }
-    if api_version.is_empty() && !kind.is_empty() {
+    if api_version.is_empty() {
         return Standing::Wrong(Problem::new("apiVersion", "it is missing", "add it, as in apiVersion: apps/v1"));
-    }
-    if kind.is_empty() {
-        return Standing::Wrong(Problem::new("kind", "it is missing", "add it, as in kind: ScaledObject"));
     }
     Standing::PassedOver
 }

@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json, json};
 use springtide_api::Problem;
 
+use super::finding::shown;
 use super::nearest::nearest;
 use crate::manifests::{Node, Value};
 
@@ -158,11 +159,16 @@ impl Schema {
         }
     }
 
-    /// Where else in here a field of this name belongs, if there is one such place.
-    fn home(&self, name: &str) -> Option<String> {
+    /// Where else in here a field of this name belongs, if there is one such place in all, or below where it stands.
+    fn home(&self, name: &str, here: &str) -> Option<String> {
         let mut found = Vec::new();
         self.homes(name, &mut String::new(), &mut found);
-        if let [one] = &found[..] { Some(one.clone()) } else { None }
+        let below: Vec<&String> = found.iter().filter(|home| home.strip_prefix(here).is_some_and(|rest| rest.starts_with('.'))).collect();
+        match (&found[..], &below[..]) {
+            ([one], _) => Some(one.clone()),
+            (_, [one]) => Some((*one).clone()),
+            _ => None,
+        }
     }
 
     fn homes(&self, name: &str, path: &mut String, found: &mut Vec<String>) {
@@ -248,12 +254,12 @@ impl<'a> Walk<'a> {
         for step in &self.path {
             match step {
                 Step::Index(index) => text.push_str(&format!("[{index}]")),
-                Step::Key(key) if key.contains(['.', '/', '[', ']', ' ']) => text.push_str(&format!("[{key}]")),
+                Step::Key(key) if key.contains(['.', '/', '[', ']', ' ']) => text.push_str(&format!("[{}]", shown(key))),
                 Step::Key(key) => {
                     if !text.is_empty() {
                         text.push('.');
                     }
-                    text.push_str(key);
+                    text.push_str(&shown(key));
                 }
             }
         }
@@ -350,7 +356,7 @@ impl<'a> Walk<'a> {
     }
 
     fn text(&mut self, schema: &Schema, text: &str, line: u32) {
-        let shown: String = text.chars().take(60).collect();
+        let shown: String = shown(text).chars().take(60).collect();
         if !schema.words.is_empty() && !schema.words.iter().any(|word| word == text) {
             let meant = nearest(text, schema.words.iter().map(String::as_str));
             let remedy = meant.map_or_else(|| format!("write {}", schema.goes()), |word| format!("did you mean {word}?"));
@@ -436,7 +442,7 @@ impl<'a> Walk<'a> {
             known
         } else if let Some(meant) = nearest(key, missing()) {
             ("there is no such field".to_owned(), format!("did you mean {meant}?"))
-        } else if let Some(home) = self.root.home(key) {
+        } else if let Some(home) = self.root.home(key, &self.here()) {
             ("there is no such field here".to_owned(), format!("it belongs at {home}"))
         } else {
             ("there is no such field".to_owned(), "remove it, or correct its name".to_owned())

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticationSpec};
+use springtide_api::validate::is_variable_name;
 use springtide_api::{Problem, typed};
-use springtide_scalers::{AuthParams, KINDS, Kind, ResolvedEnv, Secret, Source, kind, parse};
+use springtide_scalers::{AuthParams, Kind, ResolvedEnv, Secret, Source, conceal, kind, parse};
 
 use super::across::{Index, namespace};
 use super::finding::{Finding, Severity};
 use super::nearest::nearest;
 use super::object::Object;
+use super::schema::TOLD;
+use super::types::{TYPES, is_type};
 use crate::manifests::Document;
 
 /// Stands for a text that is there and is not known.
@@ -34,8 +37,7 @@ impl Texts {
     }
 
     fn know(&mut self, name: &str, text: &str) {
-        // Templates that fill in later, and variables that other variables make.
-        if text.contains("$(") || text.contains("${") || text.contains("{{") {
+        if is_template(text) {
             self.hide(name);
         } else {
             self.hidden.remove(name);
@@ -47,6 +49,11 @@ impl Texts {
         self.hidden.insert(name.to_owned());
         self.given.insert(name.to_owned(), Secret::from(UNKNOWN));
     }
+}
+
+/// Whether a text is a template that something fills in later, or is made of other variables.
+fn is_template(text: &str) -> bool {
+    text.contains("$(") || text.contains("${") || text.contains("{{")
 }
 
 /// Where an object's triggers find the environment.
@@ -116,7 +123,14 @@ pub fn of_authentication(document: &Document, spec: &TriggerAuthenticationSpec, 
 impl<'a> Looker<'a> {
     fn say(&mut self, severity: Severity, field: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
         let problem = Problem::new(field, what, remedy);
-        self.found.push(Finding::new(severity, self.document, self.document.tree.line_of(&problem.field), problem));
+        // What is only counted needs no line.
+        let line = if self.found.len() < TOLD { self.document.tree.line_of(&problem.field) } else { 0 };
+        self.found.push(Finding::new(severity, self.document, line, problem));
+    }
+
+    /// What may have been meant, while anybody is told.
+    fn near<'b>(&self, word: &str, known: impl IntoIterator<Item = &'b str>) -> Option<&'b str> {
+        if self.found.len() < TOLD { nearest(word, known) } else { None }
     }
 
     fn environment(&mut self, pod: Option<&PodSpec>, owner: &str, container: Option<&str>, field: &str) -> Environment {
@@ -222,25 +236,41 @@ impl<'a> Looker<'a> {
         }
     }
 
+    /// Parameters of a trigger's authentication that its scaler does not read and that have nearly the name of one that it does.
+    fn near_parameters(&mut self, i: usize, trigger: &Trigger, kind: &Kind) {
+        let Some((name, of_cluster)) = typed::scaled::authentication(trigger) else { return };
+        let (of, namespace) =
+            if of_cluster { ("ClusterTriggerAuthentication", "") } else { ("TriggerAuthentication", namespace(self.document)) };
+        let Some(Object::Authentication(spec)) = self.index.get(of, namespace, name).map(|judged| &judged.object) else { return };
+        let given: Vec<&str> = spec.secret_target_ref.iter().chain(&spec.config_map_target_ref).map(|one| one.parameter.as_str()).collect();
+        let known: Vec<&str> =
+            kind.all_parameters().filter(|known| known.sources.contains(&Source::Auth)).map(|known| known.name).collect();
+        for parameter in given.iter().filter(|parameter| !known.contains(parameter)) {
+            if let Some(near) = self.near(parameter, known.iter().copied().filter(|known| !given.contains(known))) {
+                let what = format!("{of} {name} gives the parameter `{parameter}`, which {} does not read", kind.name);
+                self.say(Severity::Notice, format!("spec.triggers[{i}].authenticationRef"), what, format!("did you mean {near}?"));
+            }
+        }
+    }
+
     fn trigger(&mut self, i: usize, trigger: &Trigger, environment: &Environment) {
         if trigger.kind.is_empty() {
             return;
         }
         let auth = self.authentication(i, trigger);
         let Some(kind) = kind(&trigger.kind) else {
-            let names = KINDS.iter().map(|kind| kind.name);
-            let remedy = match nearest(&trigger.kind, names) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "use one of those that `springtide scalers` lists".to_owned(),
+            let served = "use one of those that `springtide scalers` lists";
+            let (what, remedy) = if is_type(&trigger.kind) {
+                let what = format!("type {:?} is one of KEDA's and not in this version yet", trigger.kind);
+                (what, format!("{served}, or leave the object to KEDA"))
+            } else {
+                let remedy = self.near(&trigger.kind, TYPES).map_or_else(|| served.to_owned(), |near| format!("did you mean {near}?"));
+                (format!("no scaler found for type: {:?}", conceal(&trigger.kind)), remedy)
             };
-            return self.say(
-                Severity::Problem,
-                format!("spec.triggers[{i}].type"),
-                format!("no scaler found for type: {:?}", trigger.kind),
-                remedy,
-            );
+            return self.say(Severity::Problem, format!("spec.triggers[{i}].type"), what, remedy);
         };
         let mut unsaid = self.variables_of(i, trigger, environment);
+        self.near_parameters(i, trigger, kind);
         let knows = |name: &str, source| kind.all_parameters().any(|known| known.name == name && known.sources.contains(&source));
         let result = parse(&trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given as &ResolvedEnv);
         unsaid.extend(auth.hidden.iter().cloned());
@@ -264,7 +294,7 @@ impl<'a> Looker<'a> {
         }
         for unknown in kind.unknown(&trigger.metadata) {
             let names = kind.all_parameters().filter(|known| known.sources.contains(&Source::Metadata)).map(|known| known.name);
-            let near = nearest(&unknown.field, names.filter(|name| !trigger.metadata.contains_key(*name)));
+            let near = self.near(&unknown.field, names.filter(|name| !trigger.metadata.contains_key(*name)));
             let remedy = near.map_or(unknown.remedy, |near| format!("did you mean {near}?"));
             self.say(Severity::Notice, format!("spec.triggers[{i}].metadata.{}", unknown.field), unknown.what, remedy);
         }
@@ -298,8 +328,16 @@ impl<'a> Looker<'a> {
                 continue;
             }
             unknown.insert(parameter.to_owned());
+            if !variable.is_empty() && !is_variable_name(variable) {
+                // Whoever writes a value where a name belongs may have written a password.
+                if !is_template(variable) {
+                    let (what, remedy) = typed::scaled::NO_VARIABLE;
+                    self.say(Severity::Problem, format!("spec.triggers[{i}].metadata.{key}"), what, remedy);
+                }
+                continue;
+            }
             if let Some(owner) = environment.owner.as_ref().filter(|_| !texts.open) {
-                let near = nearest(variable, texts.given.keys().map(String::as_str));
+                let near = self.near(variable, texts.given.keys().map(String::as_str));
                 let remedy = near.map_or_else(|| "add it, or correct the name".to_owned(), |near| format!("did you mean {near}?"));
                 let field = format!("spec.triggers[{i}].metadata.{key}");
                 self.say(Severity::Problem, field, format!("{owner} has no environment variable {variable:?}"), remedy);

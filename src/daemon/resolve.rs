@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use springtide_api::keda::{ScaledObject, TriggerAuthenticationSpec, validate};
 use springtide_api::typed::scaled::{self, BoundTrigger};
+use springtide_api::validate::is_variable_name;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
@@ -172,7 +173,8 @@ async fn resolve(
         let found = parameters(reader, cluster_namespace, target, i, trigger, auths, &mut problems).await;
         for (field, variable) in trigger.metadata.iter().filter(|(field, _)| field.ends_with("FromEnv")) {
             if let Some(why) = env.missing.get(variable) {
-                problems.push(format!("spec.triggers[{i}].metadata.{field}: variable {variable} of {target}: {why}"));
+                let shown = if is_variable_name(variable) { variable } else { "of this name" };
+                problems.push(format!("spec.triggers[{i}].metadata.{field}: variable {shown} of {target}: {why}"));
             }
         }
         if problems.len() > before {
@@ -181,13 +183,23 @@ async fn resolve(
         }
         match parse(&trigger.kind, &trigger.metadata, &found, &env.variables) {
             Ok(trigger) => triggers.push(trigger),
-            Err(wrong) => problems.extend(wrong.into_iter().map(|p| {
-                let under = if p.field == "type" { "" } else { "metadata." };
-                format!("spec.triggers[{i}].{under}{}: {}; {}", p.field, p.what, p.remedy)
-            })),
+            Err(wrong) => problems.extend(wrong.iter().map(|problem| worded(i, trigger, &found, problem))),
         }
     }
     if problems.is_empty() { Ok(triggers) } else { Err(problems) }
+}
+
+/// What is wrong with a trigger, for people. Where a value stands in the place of a variable's name, that is what is wrong, and the value is not told.
+fn worded(i: usize, trigger: &springtide_api::keda::Trigger, found: &AuthParams, problem: &springtide_scalers::Problem) -> String {
+    let field = &problem.field;
+    let variable = trigger.metadata.get(&format!("{field}FromEnv")).map(|text| text.trim());
+    let alone = !trigger.metadata.contains_key(field) && !found.contains_key(field);
+    if alone && variable.is_some_and(|text| !text.is_empty() && !is_variable_name(text)) {
+        let (what, remedy) = scaled::NO_VARIABLE;
+        return format!("spec.triggers[{i}].metadata.{field}FromEnv: {what}; {remedy}");
+    }
+    let under = if field == "type" { "" } else { "metadata." };
+    format!("spec.triggers[{i}].{under}{field}: {}; {}", problem.what, problem.remedy)
 }
 
 /// What the authentication of a trigger gives it.
@@ -313,6 +325,19 @@ pub fn conflicts(state: &State) -> BTreeMap<Key, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_in_the_place_of_a_variables_name_is_not_repeated() {
+        let (what, remedy) = scaled::NO_VARIABLE;
+        for text in ["amqp://u:hunter2@h:5672/", "u:hunter2", "RABBIT hunter2", "7hunter2"] {
+            let metadata = [("hostFromEnv", text), ("queueName", "q"), ("mode", "QueueLength"), ("value", "1")];
+            let metadata: BTreeMap<String, String> = metadata.into_iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
+            let problems = parse("rabbitmq", &metadata, &AuthParams::new(), &Default::default()).expect_err("there is no host");
+            let trigger = springtide_api::keda::Trigger { kind: "rabbitmq".to_owned(), metadata, ..Default::default() };
+            let told: Vec<String> = problems.iter().map(|problem| worded(3, &trigger, &AuthParams::new(), problem)).collect();
+            assert_eq!(told, [format!("spec.triggers[3].metadata.hostFromEnv: {what}; {remedy}")], "{text}");
+        }
+    }
 
     /// After how many seconds each of so many that fail is asked for, within a minute.
     fn asked(count: u32) -> Vec<Vec<u64>> {

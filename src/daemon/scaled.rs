@@ -19,7 +19,7 @@ use springtide_core::scale::decide::{Active, Demand, Health, Memory, decide};
 use springtide_core::scale::demand::Present;
 use springtide_core::scale::policy::Policy;
 use springtide_core::units::Replicas;
-use springtide_scalers::TriggerId;
+use springtide_scalers::{TriggerId, conceal};
 
 use crate::kube::report::Note;
 use crate::telemetry::names;
@@ -185,6 +185,8 @@ impl Scaled {
                 (self.policy, self.triggers, self.problems) = (Some(policy), triggers, Vec::new());
             }
             Err(problems) => {
+                // Conditions and events are read by many.
+                let problems = problems.iter().map(|problem| conceal(problem).into_owned()).collect();
                 (self.policy, self.triggers, self.readings, self.problems) = (None, Vec::new(), Vec::new(), problems);
                 self.demand = None;
             }

@@ -8,7 +8,10 @@ use super::{Folder, check};
 fn examples_have_no_problem() {
     let said = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &["examples"]);
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.errors);
-    assert!(said.out.starts_with("no problems in "), "{}", said.out);
+    assert!(said.out.lines().last().is_some_and(|summary| summary.starts_with("no problems in ")), "{}", said.out);
+    // The example shows what a pool may ask for, with what is not carried out yet.
+    let strange: Vec<&str> = said.lines().into_iter().filter(|line| !line.contains("are not consolidated yet")).collect();
+    assert!(strange.is_empty(), "{strange:?}");
 }
 
 /// What the files do not tell may be right, and nobody is told that it is missing.
@@ -46,8 +49,8 @@ fn what_may_be_in_the_cluster_is_not_missed() {
     folder.write("a.yaml", all.concat());
     let said = check(&folder.0, &["a.yaml"]);
     assert_eq!(said.code, Some(0), "{}", said.out);
-    assert_eq!(said.lines().len(), 1, "only the deprecated key: {}", said.out);
-    assert!(said.out.ends_with("no problems in 9 objects, 1 file (1 notice, 1 object of other kinds passed over)\n"), "{}", said.out);
+    assert_eq!(said.lines().len(), 2, "the deprecated key, and the kind that is not scaled yet: {}", said.out);
+    assert!(said.out.ends_with("no problems in 9 objects, 1 file (2 notices, 1 object of other kinds passed over)\n"), "{}", said.out);
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub const TARGETS_VERSION: &str = "apps/v1";
 /// Kinds of targets that are scaled.
 pub const TARGETS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 
+/// What is wrong with a text that stands where the name of a variable belongs, and what to do. It says nothing of the text, which may be a password.
+pub const NO_VARIABLE: (&str, &str) =
+    ("this is no name of a variable", "name a variable of the target's container, and keep the value in it, or in a TriggerAuthentication");
+
 /// The metric's name as KEDA's users know it.
 #[must_use]
 pub fn metric_name(index: usize, name: &str) -> Name {
