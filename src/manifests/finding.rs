@@ -1,4 +1,4 @@
-//! What was found, and how it is told.
+//! What was found in a document, by whoever looked, and how it is told.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use springtide_api::Problem;
 
-use crate::manifests::Document;
+use super::Document;
+use super::files::ReadFile;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,6 +59,31 @@ impl Finding {
             what: problem.what,
             remedy: problem.remedy,
         }
+    }
+
+    /// Something about a field of an object, at the line of that field.
+    pub fn at(severity: Severity, document: &Document, problem: Problem) -> Self {
+        Self::new(severity, document, document.tree.line_of(&problem.field), problem)
+    }
+
+    /// What was found while a file was read.
+    pub fn of_reading(file: &ReadFile) -> impl Iterator<Item = Self> + '_ {
+        file.parsed.faults.iter().map(|fault| {
+            // A fault in a field is in the object that begins last before it.
+            let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
+            let document = documents.max_by_key(|document| document.line);
+            Self {
+                file: Arc::clone(&file.source.name),
+                line: fault.line,
+                severity: Severity::Problem,
+                kind: document.map_or_else(String::new, |document| document.kind.clone()),
+                namespace: document.and_then(|document| document.namespace.clone()),
+                name: document.map_or_else(String::new, |document| document.name.clone()),
+                field: fault.field.clone(),
+                what: fault.what.clone(),
+                remedy: fault.remedy.clone(),
+            }
+        })
     }
 }
 
