@@ -13,7 +13,7 @@ use springtide_core::nodes::offer::InstanceType;
 use super::Output;
 use crate::manifests::Limits;
 use crate::manifests::files::{find, read};
-use crate::manifests::finding::{Finding, Severity};
+use crate::manifests::finding::{Finding, Severity, line};
 use crate::objects::{self, Objects};
 use crate::plan::readings::{Given, Readings};
 use crate::plan::{self, Planned, Timing};
@@ -85,15 +85,20 @@ impl Plan {
             let all: Vec<String> = unread.iter().map(ToString::to_string).collect();
             bail!("{}", all.join("\nspringtide: "));
         }
+        let faults: Vec<Finding> = files.iter().flat_map(Finding::of_reading).collect();
+        if files.iter().all(|file| file.parsed.documents.is_empty()) {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            bail!("there is no object in what was read; name files with manifests");
+        }
         let mut objects = objects::read(files.iter().flat_map(|file| &file.parsed.documents));
-        let faults = files.iter().flat_map(Finding::of_reading);
         objects.findings.splice(0..0, faults);
         Ok(objects)
     }
 
     fn print(&self, planned: &Planned) -> anyhow::Result<()> {
         let text = match self.output {
-            Output::Text => planned.to_string(),
+            // Names are an API server's; what the other texts of a file hold must not speak to the terminal.
+            Output::Text => planned.to_string().chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect(),
             Output::Json => serde_json::to_string_pretty(planned).context("write JSON")? + "\n",
         };
         // Who pipes this into `head` has seen enough.
@@ -107,7 +112,7 @@ impl Plan {
 /// What is to be said of the objects, a line each.
 fn notes(objects: &Objects) -> Vec<String> {
     let passed_over = objects.passed_over.iter().map(|(kind, count)| {
-        let kind = if kind.is_empty() { "no kind" } else { kind };
+        let kind = if kind.is_empty() { "none".to_owned() } else { line(kind) };
         format!("notice: {count} of kind {kind}: passed over; the planner does not look at them")
     });
     objects.findings.iter().map(ToString::to_string).chain(passed_over).collect()

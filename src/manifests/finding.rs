@@ -104,7 +104,7 @@ impl fmt::Display for Finding {
 }
 
 /// A text without what would break the line or speak to the terminal.
-fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 

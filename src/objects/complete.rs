@@ -12,6 +12,8 @@ use crate::manifests::{Document, Node};
 
 /// The kubelet's own bound on pods, where a node does not tell.
 const PODS: u32 = 110;
+/// The taint of a node that somebody cordoned.
+const CORDONED: &str = "node.kubernetes.io/unschedulable";
 
 /// UIDs of objects, by kind and name.
 pub struct Uids<'a>(BTreeMap<(&'a str, Key), &'a str>);
@@ -66,19 +68,25 @@ fn pod(object: &mut Value) {
     }
 }
 
-/// A node is ready, its pods may have all of it, and it is called by its name.
+/// A node is ready, its pods may have all of it, and it is called by its name; one that is cordoned has the taint for that.
 fn node(object: &mut Value, key: &Key) {
+    if object.pointer("/spec/unschedulable") == Some(&json!(true))
+        && let Some(spec) = part(object, "spec")
+    {
+        absent(spec, "taints", || json!([]));
+        let taints = spec.get_mut("taints").and_then(Value::as_array_mut);
+        if let Some(taints) = taints.filter(|taints| !taints.iter().any(|taint| taint.get("key") == Some(&json!(CORDONED)))) {
+            taints.push(json!({ "key": CORDONED, "effect": "NoSchedule" }));
+        }
+    }
     if let Some(metadata) = part(object, "metadata")
         && let Some(labels) = map(metadata, "labels")
     {
         absent(labels, labels::HOSTNAME, || json!(key.name.as_str()));
     }
     let Some(status) = part(object, "status") else { return };
-    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
-    if conditions.is_null() {
-        *conditions = json!([]);
-    }
-    if let Some(conditions) = conditions.as_array_mut()
+    absent(status, "conditions", || json!([]));
+    if let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut)
         && !conditions.iter().any(|condition| condition.get("type") == Some(&json!("Ready")))
     {
         conditions.push(json!({ "type": "Ready", "status": "True" }));

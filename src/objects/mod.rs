@@ -81,6 +81,19 @@ fn key(document: &Document) -> Key {
     Key::new(namespace, document.name.as_str())
 }
 
+/// What is wrong with a document's name. One that an API server would refuse could be taken for another's, as names are put together with `/`.
+fn unnamed(document: &Document) -> Option<Problem> {
+    let text = |field: &str| document.tree.at(&["metadata", field]).and_then(crate::manifests::Node::text).unwrap_or_default();
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !"/()".contains(c));
+    let remedy = "; until then this object is left out";
+    if text("name").is_empty() {
+        return Some(Problem::new("metadata.name", "it is missing", format!("add it{remedy}")));
+    }
+    let wrong = ["name", "namespace"].into_iter().find(|field| !is_name(text(field)))?;
+    let field = format!("metadata.{wrong}");
+    Some(Problem::new(field, "it is no name", format!("use small letters, digits, dots and dashes{remedy}")))
+}
+
 /// An object as the type of its kind.
 enum Object {
     Pod(Box<Pod>),
@@ -198,8 +211,8 @@ impl Objects {
                 *self.passed_over.entry(kind).or_default() += 1;
                 continue;
             }
-            if document.tree.at(&["metadata", "name"]).and_then(crate::manifests::Node::text).is_none_or(str::is_empty) {
-                self.problem(document, Problem::new("metadata.name", "it is missing", "add it; until then this object is left out"));
+            if let Some(problem) = unnamed(document) {
+                self.problem(document, problem);
                 continue;
             }
             match sorted.entry((document.kind.as_str(), group, key(document))) {

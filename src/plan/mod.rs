@@ -28,6 +28,9 @@ use self::names::Names;
 use self::readings::Readings;
 use crate::objects::{Objects, Scaled};
 
+/// So many replicas are planned for, of all workloads together: a slip of a finger must not fill the memory with pods.
+const MOST_REPLICAS: u32 = 1_000_000;
+
 /// What is to be done. Fields may be added; none of these changes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -124,7 +127,7 @@ pub struct Unschedulable {
 }
 
 /// Replicas that are wanted and not counted on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Withheld {
     /// Whose.
     pub workload: String,
@@ -163,6 +166,7 @@ pub struct Decided<'a> {
     offers: &'a Offers,
     wanted: BTreeMap<WorkloadKey, Replicas>,
     replicas: Vec<Replicated>,
+    withheld: Vec<Withheld>,
     plan: Plan,
 }
 
@@ -178,11 +182,27 @@ pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings) -
         Some(replicated(&unscaled.target, unscaled.key.to_string(), current, current, reasons))
     }));
     replicas.sort_by(|a, b| a.scaled_object.cmp(&b.scaled_object));
+    let withheld = bound(&mut wanted);
     // Nobody has watched these nodes: one without work is taken to have been so for as long as its pool asks for.
     let quiet = objects.cluster.nodes.keys().map(|node| (node.clone(), Timestamp::UNIX_EPOCH)).collect();
     let memory = Memory { quiet, ..Memory::default() };
     let (plan, _) = decide(objects.now, &objects.cluster, &wanted, offers, EFFORT, memory);
-    Decided { objects, offers, wanted, replicas, plan }
+    Decided { objects, offers, wanted, replicas, withheld, plan }
+}
+
+/// Takes back what is more than can be planned for.
+fn bound(wanted: &mut BTreeMap<WorkloadKey, Replicas>) -> Vec<Withheld> {
+    let (mut left, mut withheld) = (MOST_REPLICAS, Vec::new());
+    for (key, want) in wanted {
+        if want.0 > left {
+            let reason =
+                format!("{want} replicas are more than is planned for at a time, which is {MOST_REPLICAS} of all workloads together");
+            withheld.push(Withheld { workload: key.to_string(), reason });
+            *want = Replicas(left);
+        }
+        left -= want.0;
+    }
+    withheld
 }
 
 fn replicate(objects: &Objects, scaled: &Scaled, readings: &Readings, wanted: &mut BTreeMap<WorkloadKey, Replicas>) -> Replicated {
@@ -257,8 +277,8 @@ impl Decided<'_> {
                 pods: sorted(Some(pods)),
             })
             .collect();
-        let withheld =
-            self.plan.withheld.iter().map(|(key, reason)| Withheld { workload: key.to_string(), reason: reason.to_string() }).collect();
+        let of_plan = self.plan.withheld.iter().map(|(key, reason)| Withheld { workload: key.to_string(), reason: reason.to_string() });
+        let withheld = self.withheld.iter().cloned().chain(of_plan).collect();
         let placed = node_claims.iter().map(|claim| claim.pods.len()).chain(placements.iter().map(|placed| placed.pods.len())).sum();
         let totals =
             Totals { node_claims: node_claims.len(), price_per_hour: dollars(sum), pods: placed, unschedulable: unschedulable.len() };
@@ -328,6 +348,7 @@ fn sorted(pods: Option<Vec<String>>) -> Vec<String> {
     pods
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a price is far below 2^52 millionths of a dollar")]
 fn dollars(price: MicroDollarsPerHour) -> f64 {
     price.0 as f64 / 1e6
 }

@@ -18,7 +18,8 @@ impl Names {
             names.entry(*shape).or_default().extend(pods.iter().map(ToString::to_string));
         }
         for intent in intents {
-            let new = (1..=intent.count).map(|n| format!("{}-(new-{n})", intent.workload.key));
+            let width = intent.count.to_string().len();
+            let new = (1..=intent.count).map(|n| format!("{}-(new-{n:0width$})", intent.workload.key));
             names.entry(intent.shape).or_default().extend(new);
         }
         let going = cluster.claims.values().filter(|claim| claim.is_going()).filter_map(|claim| cluster.node_of(claim));

@@ -14,16 +14,17 @@ impl fmt::Display for Planned {
         self.nodes(f)?;
         self.without_node(f)?;
         let totals = &self.totals;
-        let nodes = counted(totals.node_claims, "node");
-        match (totals.node_claims, totals.pods + totals.unschedulable, self.retire.len()) {
+        let waiting = totals.pods + totals.unschedulable;
+        match (totals.node_claims, waiting, self.retire.len()) {
             (0, 0, 0) => writeln!(f, "nothing waits for a node, and no node has to go"),
             (0, 0, going) => writeln!(f, "{} to end", counted(going, "node")),
-            _ => writeln!(
+            (0, ..) => writeln!(f, "no node to start; {} of {waiting} waiting pods get a node", totals.pods),
+            (start, ..) => writeln!(
                 f,
-                "{nodes} to start at ${:.4} an hour, for {} that get a node here or there; {} without one",
+                "{} to start at ${:.4} an hour; {} of {waiting} waiting pods get a node",
+                counted(start, "node"),
                 totals.price_per_hour,
-                counted(totals.pods, "pod"),
-                totals.unschedulable
+                totals.pods
             ),
         }
     }
