@@ -7,8 +7,8 @@ use springtide_core::Timestamp;
 use springtide_core::name::Name;
 use springtide_core::nodes::claim::{Claim, ClaimSpec, Machine, Progress};
 use springtide_core::nodes::cluster::Node;
-use springtide_core::nodes::launch::{INITIALIZED, REGISTERED};
-use springtide_core::nodes::offer::{CapacityType, InstanceType, Offers};
+use springtide_core::nodes::launch::{INITIALIZED, REGISTERED, alternatives};
+use springtide_core::nodes::offer::{CapacityType, InstanceType, Offers, StockOuts};
 use springtide_core::nodes::pool::Pool;
 use springtide_core::nodes::requirement::Requirements;
 use springtide_core::nodes::resources::Resources;
@@ -21,27 +21,49 @@ impl Objects {
     /// What each NodeClass sells, where all of them sell these types, sorted by name. What machines that are there cost, and which they are, is filled in.
     pub fn sell(&mut self, types: Vec<InstanceType>) -> Offers {
         let types = Arc::new(types);
+        let cluster = &self.cluster;
+        let classes = cluster.pools.values().map(|pool| &pool.class).chain(cluster.claims.values().map(|claim| &claim.spec.class));
+        let offers = Offers(classes.chain(&cluster.classes).map(|class| (class.clone(), Arc::clone(&types))).collect());
+        self.join();
+        self.adopt();
         for claim in self.cluster.claims.values_mut() {
             appraise(claim, &types);
+            promise(self.now, claim, &offers);
         }
-        self.adopt(&types);
-        let classes =
-            self.cluster.pools.values().map(|pool| &pool.class).chain(self.cluster.claims.values().map(|claim| &claim.spec.class));
-        Offers(classes.chain(&self.cluster.classes).map(|class| (class.clone(), Arc::clone(&types))).collect())
+        offers
+    }
+
+    /// A NodeClaim that does not tell how far it has come, and whose node is there, has come to its end: a file that somebody wrote by hand.
+    fn join(&mut self) {
+        let silent = |claim: &Claim| claim.progress == Progress::default() && claim.machine.is_none();
+        let found: Vec<(Name, Name)> = self
+            .cluster
+            .claims
+            .iter()
+            .filter(|(_, claim)| silent(claim))
+            .filter_map(|(name, claim)| {
+                // Where neither tells the other, they have one name.
+                let node = self.cluster.node_of(claim).map(|(node, _)| node);
+                Some((name.clone(), node.or_else(|| self.cluster.nodes.get_key_value(name).map(|(node, _)| node))?.clone()))
+            })
+            .collect();
+        for (name, node) in found {
+            if let (Some(claim), Some(known)) = (self.cluster.claims.get_mut(&name), self.cluster.nodes.get(&node)) {
+                claim.machine = Some(machine_of(&node, known));
+                claim.node_name = Some(node);
+                claim.progress = LONG_AGO;
+            }
+        }
     }
 
     /// A node that says which NodePool it belongs to has registered and is ready for pods, unless its NodeClaim says otherwise. Where that is not among the
     /// files, one is made of the node: pools count machines by their claims.
-    fn adopt(&mut self, types: &[InstanceType]) {
-        let claimed: BTreeSet<Name> =
-            self.cluster.claims.values().filter_map(|claim| Some(self.cluster.node_of(claim)?.0.clone())).collect();
-        let starting: BTreeSet<Name> = self
-            .cluster
-            .claims
-            .values()
-            .filter(|claim| claim.progress.initialized.is_none())
-            .filter_map(|claim| Some(self.cluster.node_of(claim)?.0.clone()))
-            .collect();
+    fn adopt(&mut self) {
+        let claimed = |starting: bool| -> BTreeSet<Name> {
+            let claims = self.cluster.claims.values().filter(|claim| !starting || claim.progress.initialized.is_none());
+            claims.filter_map(|claim| Some(self.cluster.node_of(claim)?.0.clone())).collect()
+        };
+        let (all, starting) = (claimed(false), claimed(true));
         let mut adopted = Vec::new();
         for (name, node) in &mut self.cluster.nodes {
             let Some(pool) = node.labels.get(NODE_POOL).and_then(|pool| self.cluster.pools.get(pool)) else { continue };
@@ -51,10 +73,8 @@ impl Objects {
                 node.labels.insert(REGISTERED.into(), "true".into());
                 node.labels.insert(INITIALIZED.into(), "true".into());
             }
-            if !claimed.contains(name) && !self.cluster.claims.contains_key(name) {
-                let mut claim = claim_of(name, node, pool, self.now);
-                appraise(&mut claim, types);
-                adopted.push((name.clone(), claim));
+            if !all.contains(name) && !self.cluster.claims.contains_key(name) {
+                adopted.push((name.clone(), claim_of(name, node, pool, self.now)));
             }
         }
         for (name, claim) in adopted {
@@ -63,14 +83,17 @@ impl Objects {
     }
 }
 
+/// How far a claim has come whose node does its work.
+const LONG_AGO: Progress =
+    Progress { launched: Some(Timestamp::UNIX_EPOCH), registered: Some(Timestamp::UNIX_EPOCH), initialized: Some(Timestamp::UNIX_EPOCH) };
+
 fn claim_of(name: &Name, node: &Node, pool: &Pool, now: Timestamp) -> Claim {
-    let label = |key: &str| node.labels.get(key).cloned().unwrap_or_default();
-    let provider_id = if node.provider_id.is_empty() { name.clone() } else { node.provider_id.clone() };
+    let machine = machine_of(name, node);
     let spec = ClaimSpec {
         pool: pool.name.clone(),
         class: pool.class.clone(),
         wishes: Requirements::from_labels(&node.labels),
-        types: vec![label(INSTANCE_TYPE)],
+        types: vec![machine.instance_type.clone()],
         requests: Resources::default(),
         promise: Resources::default(),
         price: MicroDollarsPerHour::ZERO,
@@ -82,25 +105,43 @@ fn claim_of(name: &Name, node: &Node, pool: &Pool, now: Timestamp) -> Claim {
         termination_grace_period: pool.termination_grace_period,
         hash: pool.hash.clone(),
     };
-    let long_ago = Some(Timestamp::UNIX_EPOCH);
     Claim {
         uid: Some(format!("uid-of-NodeClaim-{name}").into()),
         finalized: true,
-        machine: Some(Machine {
-            provider_id: provider_id.clone(),
-            instance_type: label(INSTANCE_TYPE),
-            zone: label(ZONE),
-            capacity_type: CapacityType::parse(&label(CAPACITY_TYPE)).unwrap_or(CapacityType::OnDemand),
-            price: MicroDollarsPerHour::ZERO,
-            capacity: node.allocatable.clone(),
-            allocatable: node.allocatable.clone(),
-            labels: node.labels.clone(),
-        }),
-        provider_id: Some(provider_id),
+        provider_id: Some(machine.provider_id.clone()),
         node_name: Some(name.clone()),
-        progress: Progress { launched: long_ago, registered: long_ago, initialized: long_ago },
+        machine: Some(machine),
+        progress: LONG_AGO,
         deleting_since: node.deleting.then_some(now),
         ..Claim::planned(spec, now)
+    }
+}
+
+/// The machine that a node stands for, by its labels.
+fn machine_of(name: &Name, node: &Node) -> Machine {
+    let label = |key: &str| node.labels.get(key).cloned().unwrap_or_default();
+    Machine {
+        provider_id: if node.provider_id.is_empty() { name.clone() } else { node.provider_id.clone() },
+        instance_type: label(INSTANCE_TYPE),
+        zone: label(ZONE),
+        capacity_type: CapacityType::parse(&label(CAPACITY_TYPE)).unwrap_or(CapacityType::OnDemand),
+        price: MicroDollarsPerHour::ZERO,
+        capacity: node.allocatable.clone(),
+        allocatable: node.allocatable.clone(),
+        labels: node.labels.clone(),
+    }
+}
+
+/// Fills in what a claim whose machine is not bought yet will offer, whichever of its types that will be: an object does not tell, and a daemon remembers.
+fn promise(now: Timestamp, claim: &mut Claim, offers: &Offers) {
+    if claim.machine.is_some() {
+        return;
+    }
+    let types: BTreeSet<Name> =
+        alternatives(now, claim, offers, &StockOuts::default()).into_iter().map(|offering| offering.instance_type).collect();
+    let kinds = types.iter().filter_map(|name| offers.find(&claim.spec.class, name)).map(|kind| kind.allocatable.clone());
+    if let Some(least) = kinds.reduce(|least, kind| least.min(&kind)) {
+        claim.spec.promise = least.max(&claim.spec.requests);
     }
 }
 
