@@ -4,7 +4,6 @@
 
 mod across;
 mod classes;
-pub mod finding;
 mod nearest;
 mod object;
 mod older;
@@ -14,9 +13,8 @@ mod types;
 
 use std::collections::BTreeMap;
 
-use springtide_api::Problem;
-
 use crate::manifests::files::ReadFile;
+pub use crate::manifests::finding;
 use crate::manifests::{Document, threads};
 
 use self::finding::{Finding, Severity};
@@ -65,7 +63,7 @@ pub fn check(files: &[ReadFile]) -> Result<Report, springtide_api::crds::CrdErro
     let kinds = object::Kinds::of(documents.iter().map(|(document, _)| *document))?;
     let judged = threads::map(&documents, |(document, named)| kinds.judge(document, *named));
     let passed_over = judged.iter().filter(|judged| judged.passed_over).count();
-    let mut findings: Vec<Finding> = files.iter().flat_map(faults).collect();
+    let mut findings: Vec<Finding> = files.iter().flat_map(Finding::of_reading).collect();
     findings.extend(across::findings(&judged));
     findings.extend(judged.into_iter().flat_map(|judged| judged.findings));
     // Files keep their order, which need not be that of their names.
@@ -78,16 +76,4 @@ pub fn check(files: &[ReadFile]) -> Result<Report, springtide_api::crds::CrdErro
     let unread = files.iter().flat_map(|file| &file.parsed.faults).filter(|fault| fault.field.is_empty()).count();
     let findings = placed.into_iter().map(|(_, finding)| finding).collect();
     Ok(Report { findings, objects: documents.len() + unread, passed_over, files: files.len() })
-}
-
-/// What was found while reading.
-fn faults(file: &ReadFile) -> impl Iterator<Item = Finding> + '_ {
-    file.parsed.faults.iter().map(|fault| {
-        // A fault in a field is in the object that begins last before it.
-        let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
-        let document = documents.max_by_key(|document| document.line);
-        let object = document.map_or(("", None, ""), |one| (one.kind.as_str(), one.namespace.as_deref(), one.name.as_str()));
-        let problem = Problem::new(&fault.field, &fault.what, &fault.remedy);
-        Finding::of(Severity::Problem, &file.source.name, fault.line, object, &problem)
-    })
 }

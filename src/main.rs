@@ -7,6 +7,8 @@ mod daemon;
 #[cfg(feature = "cluster")]
 mod kube;
 mod manifests;
+mod objects;
+mod plan;
 #[cfg(feature = "cluster")]
 mod settings;
 #[cfg(feature = "cluster")]

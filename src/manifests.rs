@@ -4,6 +4,7 @@
 //! Whatever a file holds, reading it ends, and takes memory in proportion to [`Limits`]; what is wrong with one file or document never hides the others.
 
 pub mod files;
+pub mod finding;
 mod scalar;
 pub mod threads;
 pub mod tree;
@@ -33,6 +34,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self { file: 32 << 20, all: 256 << 20, values: 2_000_000, all_values: 10_000_000 }
     }
+}
+
+impl Limits {
+    /// For a whole cluster in one file: with all that an API server and a kubelet add, 20,000 pods have 380 MiB as `kubectl` indents JSON, and 13,000,000
+    /// values, keys included.
+    pub const CLUSTER: Self = Self { file: 512 << 20, all: 512 << 20, values: 20_000_000, all_values: 20_000_000 };
 }
 
 /// One object of a file.
@@ -74,13 +81,14 @@ impl Document {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
-    /// The object as its type.
+    /// The object as its type, after `complete` has filled in what the file leaves to others.
     ///
     /// # Errors
     /// The first field that the type cannot hold, with its line.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for commands that plan with what they read; check repairs an object first"))]
-    pub fn to<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        serde_path_to_error::deserialize(self.tree.to_json()).map_err(|error| {
+    pub fn to<T: DeserializeOwned>(&self, complete: impl FnOnce(&mut serde_json::Value)) -> Result<T, Fault> {
+        let mut json = self.tree.to_json();
+        complete(&mut json);
+        serde_path_to_error::deserialize(json).map_err(|error| {
             let field = error.path().to_string();
             let what = error.inner().to_string();
             Fault { field: field.clone(), ..Fault::new(self.tree.line_of(&field), what, "write what this field can hold") }
@@ -184,9 +192,9 @@ mod tests {
         struct Object {
             spec: std::collections::BTreeMap<String, u8>,
         }
-        let object: Object = read("spec: {a: 1}").documents[0].to().expect("it fits");
+        let object: Object = read("spec: {a: 1}").documents[0].to(|_| {}).expect("it fits");
         assert_eq!(object.spec["a"], 1);
-        let fault = read("spec:\n  a: 1\n  b: x").documents[0].to::<Object>().expect_err("it does not");
+        let fault = read("spec:\n  a: 1\n  b: x").documents[0].to::<Object>(|_| {}).expect_err("it does not");
         assert_eq!(fault.line, 3);
         assert_eq!(fault.field, "spec.b");
     }

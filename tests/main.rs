@@ -5,5 +5,6 @@ mod check;
 mod cluster;
 mod container;
 mod page;
+mod plan;
 mod stage;
 mod tidy;

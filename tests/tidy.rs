@@ -50,7 +50,42 @@ fn imports_point_inward() {
             "src/manifests",
             &["kube::", "k8s_openapi", "tokio", "springtide_clouds", "springtide_scalers", "crate::check", "crate::cli", "crate::daemon"],
         ),
-        ("src/check", &["kube::", "tokio", "springtide_clouds", "crate::cli", "crate::daemon"]),
+        (
+            "src/check",
+            &["kube::", "tokio", "springtide_clouds", "crate::cli", "crate::daemon", "crate::objects", "crate::plan", "crate::world"],
+        ),
+        // Files become the decider's input in one place, whoever plays or plans with it; nobody's clock, nobody's cloud.
+        (
+            "src/objects",
+            &[
+                "kube::",
+                "tokio",
+                "Instant",
+                "springtide_clouds",
+                "crate::check",
+                "crate::cli",
+                "crate::daemon",
+                "crate::plan",
+                "crate::world",
+            ],
+        ),
+        (
+            "src/plan",
+            &[
+                "kube::",
+                "k8s_openapi",
+                "tokio",
+                "Instant",
+                "springtide_clouds",
+                "springtide_scalers",
+                "crate::check",
+                "crate::cli",
+                "crate::daemon",
+                "crate::manifests",
+                "crate::world",
+            ],
+        ),
+        ("src/world", &["kube::", "k8s_openapi", "springtide_clouds", "crate::check", "crate::cli", "crate::daemon", "crate::plan"]),
         ("src/web", &["kube::", "k8s_openapi", "springtide_", "crate::"][..]),
         ("src/kube", &["crate::daemon", "crate::cli", "crate::telemetry"][..]),
     ];

@@ -9,6 +9,7 @@ mod crds;
 mod demo;
 #[cfg(feature = "cluster")]
 mod health;
+mod plan;
 #[cfg(feature = "cluster")]
 mod run;
 mod scalers;
@@ -26,6 +27,7 @@ enum Command {
     #[cfg(feature = "cluster")]
     Run(Box<run::Run>),
     Check(check::Check),
+    Plan(plan::Plan),
     Demo(demo::Demo),
     Crds(crds::Crds),
     #[cfg(feature = "cluster")]
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "cluster")]
         Command::Run(run) => run.run(),
         Command::Check(check) => check.run(),
+        Command::Plan(plan) => plan.run(),
         Command::Demo(demo) => demo.run(),
         Command::Crds(crds) => crds.run(),
         #[cfg(feature = "cluster")]

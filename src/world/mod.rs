@@ -7,7 +7,6 @@ mod agenda;
 mod chance;
 mod hands;
 mod market;
-mod objects;
 mod pods;
 mod queue;
 mod story;
@@ -35,6 +34,9 @@ use self::market::Market;
 use self::pods::Worker;
 use self::queue::{Message, Queue};
 use self::story::Story;
+use crate::manifests::finding::{Finding, Severity};
+use crate::manifests::{Fault, Limits, parse};
+use crate::objects;
 use crate::web::view::Sort;
 
 /// The demo's objects and what happens to them.
@@ -87,6 +89,25 @@ pub enum WorldError {
         /// The world's seed.
         seed: u64,
     },
+}
+
+/// Kinds that have a part in a world: the rest comes of itself, or never.
+const PLAYED: [&str; 6] = ["Deployment", "KWOKNodeClass", "NodePool", "ScaledObject", "Secret", "TriggerAuthentication"];
+
+/// The objects that a world begins with, from manifests as anybody would apply them.
+fn objects_of(manifests: &str) -> Result<objects::Objects, WorldError> {
+    let parsed = parse(&"the world".into(), manifests, &Limits::default());
+    let wrong = |errors: Vec<String>| if errors.is_empty() { Ok(()) } else { Err(WorldError::Manifests { error: errors.join("; ") }) };
+    wrong(parsed.faults.iter().map(|Fault { line, what, remedy, .. }| format!("line {line}: {what}; {remedy}")).collect())?;
+    if let Some(other) = parsed.documents.iter().find(|document| !PLAYED.contains(&document.kind.as_str())) {
+        return Err(WorldError::NoPart { kind: other.kind.clone() });
+    }
+    let objects = objects::read(&parsed.documents);
+    wrong(objects.findings.iter().filter(|finding| finding.severity == Severity::Problem).map(Finding::to_string).collect())?;
+    match objects.passed_over.keys().next() {
+        Some(kind) => Err(WorldError::NoPart { kind: kind.clone() }),
+        None => Ok(objects),
+    }
 }
 
 /// A ScaledObject with what is read and remembered of it.
@@ -142,7 +163,7 @@ impl World {
     /// # Errors
     /// What cannot be read, or has no part in a world.
     pub fn new(manifests: &str, story: Story, seed: u64) -> Result<Self, WorldError> {
-        let objects::Objects { cluster, scaled, grace } = objects::read(manifests)?;
+        let objects::Objects { cluster, scaled, grace, .. } = objects_of(manifests)?;
         let mut chance = Chance::new(seed);
         let market = Market::new(&story.machines.zones, &mut chance.prices);
         let offers = Offers(cluster.classes.iter().map(|class| (class.clone(), Arc::clone(&market.types))).collect());
@@ -152,7 +173,7 @@ impl World {
             known.ok_or_else(|| WorldError::Story { error: format!("there is no queue {name}, which a trigger asks; add it to queues") })
         };
         let scaled = scaled.into_iter().map(|object| {
-            let queues = object.queues.iter().map(of_name).collect::<Result<Vec<_>, _>>()?;
+            let queues = object.triggers.iter().map(|trigger| of_name(&trigger.queue)).collect::<Result<Vec<_>, _>>()?;
             Ok(Scaled { readings: vec![None; queues.len()], queues, object, memory: scale::Memory::default(), demand: None })
         });
         let scaled = scaled.collect::<Result<Vec<_>, WorldError>>()?;

@@ -62,7 +62,7 @@ impl World {
         let mut told = Workload {
             name: target.key.to_string(),
             kind: target.kind.to_string(),
-            queue: scaled.object.queues.first().cloned().unwrap_or_default(),
+            queue: scaled.object.triggers.first().map(|trigger| trigger.queue.clone()).unwrap_or_default(),
             wanted: wanted.0,
             min: scaled.object.policy.min.0,
             max: scaled.object.policy.max.0,

@@ -2,7 +2,7 @@
 //! should have to read.
 
 mod broken;
-mod files;
+pub mod files;
 mod good;
 mod hostile;
 mod peers;
@@ -40,17 +40,17 @@ fn check(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 /// A folder of a test's own, removed with it.
-struct Folder(std::path::PathBuf);
+pub struct Folder(pub std::path::PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("check-{name}-{}", std::process::id()));
         drop(std::fs::remove_dir_all(&path));
         std::fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
         std::fs::write(path, content).expect("a file");

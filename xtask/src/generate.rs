@@ -7,11 +7,13 @@ use crate::shell::{cargo, succeeds};
 
 pub(crate) fn run() -> Result<Outcome> {
     // The tests that compare these files also write them; so the two cannot differ.
-    let writers: [&[&str]; 2] = [
+    let writers: [&[&str]; 3] = [
         // CRDs, in `config/crd`.
         &["test", "--quiet", "--package", "springtide-api", "files_are_fresh"],
         // Answers of `springtide check`, in `tests/check/broken`.
         &["test", "--quiet", "--package", "springtide", "--test", "whole", "answers_are_those_on_record"],
+        // Plans of `springtide plan`, in `tests/plan/cases`.
+        &["test", "--quiet", "--package", "springtide", "--test", "whole", "plans_are_those_on_record"],
     ];
     let mut outcome = Outcome::Good;
     for writer in writers {

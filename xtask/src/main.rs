@@ -33,7 +33,7 @@ enum Command {
     Test,
     /// Run a benchmark; its last line has the figures
     Bench(bench::Arguments),
-    /// Write the generated files anew: CRDs, and what `springtide check` says of broken manifests
+    /// Write the generated files anew: CRDs, what `springtide check` says of broken manifests, and what `springtide plan` plans for small scenes
     Gen,
     /// Take the README's picture of the page from a running demo
     Picture(picture::Arguments),

@@ -1,4 +1,4 @@
-//! What was found, and how it is told.
+//! What was found in a document, by whoever looked, and how it is told.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,8 @@ use serde::Serialize;
 use springtide_api::Problem;
 use springtide_scalers::conceal;
 
-use crate::manifests::Document;
+use super::Document;
+use super::files::ReadFile;
 
 /// No word of a message is longer: a name or a value of which nobody reads more.
 const WORD: usize = 200;
@@ -77,6 +78,31 @@ impl Finding {
             remedy: shown(&problem.remedy),
         }
     }
+
+    /// Something about a field of an object, at the line of that field.
+    pub fn at(severity: Severity, document: &Document, problem: Problem) -> Self {
+        Self::new(severity, document, document.tree.line_of(&problem.field), problem)
+    }
+
+    /// What was found while a file was read.
+    pub fn of_reading(file: &ReadFile) -> impl Iterator<Item = Self> + '_ {
+        file.parsed.faults.iter().map(|fault| {
+            // A fault in a field is in the object that begins last before it.
+            let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
+            let document = documents.max_by_key(|document| document.line);
+            Self {
+                file: Arc::clone(&file.source.name),
+                line: fault.line,
+                severity: Severity::Problem,
+                kind: document.map_or_else(String::new, |document| document.kind.clone()),
+                namespace: document.and_then(|document| document.namespace.clone()),
+                name: document.map_or_else(String::new, |document| document.name.clone()),
+                field: fault.field.clone(),
+                what: fault.what.clone(),
+                remedy: fault.remedy.clone(),
+            }
+        })
+    }
 }
 
 impl fmt::Display for Finding {
@@ -117,7 +143,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 }
 
 /// A text without what would break the line or speak to the terminal.
-fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
