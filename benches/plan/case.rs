@@ -65,7 +65,7 @@ pub(crate) const CASES: &[Case] = &[
     queue("queue-10000", 1..=5, false, |seed| World::new(workers(), uneven(seed), pods::workers(10_000, seed, queues(seed)))),
     queue(QUEUE_20K, 1..=5, true, |seed| World::new(workers(), uneven(seed), pods::workers(20_000, seed, queues(seed)))),
     queue(QUEUE_100K, 1..=2, false, |seed| World::new(workers(), uneven(seed), pods::workers(100_000, seed, 5))),
-    services("services-1000", true, |seed| World::new(workers(), uneven(seed), pods::services(1000, seed))),
+    services("services-1000", false, |seed| World::new(workers(), uneven(seed), pods::services(1000, seed))),
     services("services-2000", false, |seed| World::new(workers(), uneven(seed), pods::services(2000, seed))),
     services("services-10000", false, |seed| World::new(workers(), uneven(seed), pods::services(10_000, seed))),
     queue("part-filled-2000", 1..=3, true, |seed| {
