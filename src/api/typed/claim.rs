@@ -72,6 +72,7 @@ pub fn claim(object: &NodeClaim) -> Result<(Name, Claim), Unclear> {
         provider_id: status.provider_id.as_deref().filter(|id| !id.is_empty()).map(Name::from),
         node_name: status.node_name.as_deref().filter(|name| !name.is_empty()).map(Name::from),
         progress: Progress { launched, registered: since(karpenter::REGISTERED), initialized: since(karpenter::INITIALIZED) },
+        meant_for: Vec::new(),
         interrupted: None,
         ended: false,
     };

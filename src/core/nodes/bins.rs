@@ -25,6 +25,8 @@ pub struct Bin<'a> {
     labels: Is<'a>,
     taints: Vec<&'a Taint>,
     rank: u8,
+    /// Pods that it was bought for and that are not on it yet, by shape.
+    meant_for: Vec<(ShapeId, u32)>,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,14 @@ pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
     let claims = cluster.claims.iter().filter(|(_, claim)| to_come(claim) && cluster.node_of(claim).is_none()).map(|(name, claim)| {
         let mut free = claim.offers().clone();
         free.take(&daemons_of(cluster, claim), 1);
-        Bin { name, free, labels: Is::Claim(will_be(claim)), taints: claim.spec.taints.iter().collect(), rank: 2 }
+        Bin {
+            name,
+            free,
+            labels: Is::Claim(will_be(claim)),
+            taints: claim.spec.taints.iter().collect(),
+            rank: 2,
+            meant_for: claim.meant_for.clone(),
+        }
     });
     let mut all: Vec<Bin<'_>> = nodes.chain(claims).collect();
     all.sort_by(|a, b| (a.rank, a.name).cmp(&(b.rank, b.name)));
@@ -89,7 +98,14 @@ fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Opt
     free.take(used, 1);
     free.take(&to_come.max(&nothing), 1);
     let rank = if reprieve { 3 } else { u8::from(starting.is_some()) };
-    Some(Bin { name, free, labels: Is::Node(&node.labels), taints, rank })
+    Some(Bin {
+        name,
+        free,
+        labels: Is::Node(&node.labels),
+        taints,
+        rank,
+        meant_for: claim.map(|claim| still_meant(cluster, name, claim)).unwrap_or_default(),
+    })
 }
 
 /// What a claim's node will be, as far as it is known.
@@ -123,6 +139,40 @@ pub fn daemons_on<'a>(cluster: &Cluster, will_be: &Requirements, taints: impl In
 #[must_use]
 pub fn daemons_in(cluster: &Cluster, pool: &Pool, machine: &Requirements) -> Resources {
     daemons_on(cluster, &pool.wishes.and(machine), &pool.taints)
+}
+
+/// What a claim's node was bought for, less the pods of these shapes that are on it by now.
+fn still_meant(cluster: &Cluster, node: &Name, claim: &Claim) -> Vec<(ShapeId, u32)> {
+    let mut meant = claim.meant_for.clone();
+    if meant.is_empty() {
+        return meant;
+    }
+    let pods = cluster.load(node).into_iter().flat_map(|load| &load.pods).filter_map(|key| cluster.pods.get(key));
+    for pod in pods {
+        if let Some((_, count)) = meant.iter_mut().find(|(shape, _)| *shape == pod.shape) {
+            *count = count.saturating_sub(1);
+        }
+    }
+    meant
+}
+
+/// Puts pods where they were meant to go when a machine was bought for them, as far as there is room. Returns how many are left over.
+pub fn fill_as_meant(bins: &mut [Bin<'_>], id: ShapeId, shape: &Shape, mut count: u32, placements: &mut Vec<Placement>) -> u32 {
+    for bin in bins.iter_mut() {
+        let Some(at) = bin.meant_for.iter().position(|(meant, _)| *meant == id).filter(|_| count > 0) else { continue };
+        if !bin.takes(shape) {
+            continue;
+        }
+        let taken = shape.requests.times_in(&bin.free).min(count).min(bin.meant_for[at].1);
+        if taken == 0 {
+            continue;
+        }
+        bin.free.take(&shape.requests, taken);
+        bin.meant_for[at].1 -= taken;
+        count -= taken;
+        placements.push(Placement { on: bin.name.clone(), shape: id, count: taken });
+    }
+    count
 }
 
 /// Puts as many of `count` pods as fit into the bins, in the bins' order. Returns how many are left over.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::offer::{CapacityType, ClassRef};
 use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
+use super::shape::ShapeId;
 use super::taint::Taint;
 use super::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE, well_known};
 use crate::name::Name;
@@ -34,6 +35,10 @@ pub struct Claim {
     pub node_name: Option<Name>,
     /// What the status says of its progress.
     pub progress: Progress,
+    /// The pods that it was planned for, by shape. They go there first, so that a turn which repeats finds each of them the place that it had; nothing is kept
+    /// free for them. Its loss makes the next turns pack anew what still waits.
+    #[serde(skip)]
+    pub meant_for: Vec<(ShapeId, u32)>,
     /// The cloud has said that it takes the machine back at this moment.
     pub interrupted: Option<Timestamp>,
     /// The cloud has said that the machine is no more.
@@ -121,6 +126,7 @@ impl Claim {
             provider_id: None,
             node_name: None,
             progress: Progress { launched: None, registered: None, initialized: None },
+            meant_for: Vec::new(),
             interrupted: None,
             ended: false,
         }
@@ -174,6 +180,9 @@ impl Claim {
         if self.uid.is_none() || known.uid.is_none() || self.uid == known.uid {
             self.ended |= known.ended;
             self.interrupted = self.interrupted.or(known.interrupted);
+            if self.meant_for.is_empty() {
+                self.meant_for.clone_from(&known.meant_for);
+            }
             if self.machine.is_none() {
                 self.machine.clone_from(&known.machine);
             }

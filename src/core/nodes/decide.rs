@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::{bins, fill};
+use super::bins::{bins, fill, fill_as_meant};
 use super::claim::Claim;
 use super::cluster::{Cluster, PodRole};
 use super::intent::{Track, intents};
@@ -129,14 +129,19 @@ fn place(cluster: &Cluster, waiting: &BTreeMap<ShapeId, u32>, plan: &mut Plan) -
         size(b).cmp(&size(a)).then_with(|| a.cmp(b))
     });
     let mut bins = bins(cluster);
-    let mut missing = Vec::new();
+    let (mut missing, mut order_left) = (Vec::new(), Vec::new());
+    // First every pod where it was meant to go, then whatever is left over where there is room: the other way round, the first shapes would take the places
+    // that an earlier turn bought for the later ones.
     for (id, count) in order {
         let shape = cluster.shapes.get(id);
         if let Some(what) = shape.beyond.first() {
             plan.unplaced.push(Unplaced { shape: id, count, reasons: vec![NoNode::Beyond { what: *what }] });
             continue;
         }
-        let left = fill(&mut bins, id, shape, count, &mut plan.placements);
+        order_left.push((id, fill_as_meant(&mut bins, id, shape, count, &mut plan.placements)));
+    }
+    for (id, count) in order_left {
+        let left = fill(&mut bins, id, cluster.shapes.get(id), count, &mut plan.placements);
         if left > 0 {
             missing.push((id, left));
         }
@@ -259,7 +264,9 @@ pub fn as_planned(plan: &Plan, cluster: &Cluster, now: Timestamp) -> Vec<(Name, 
         .iter()
         .filter_map(|action| match action {
             Action::CreateClaim { name, spec } if !cluster.claims.contains_key(name) => {
-                Some((name.clone(), Claim::planned((**spec).clone(), now)))
+                let on_it = plan.placements.iter().filter(|placement| placement.on == *name);
+                let meant_for = on_it.map(|placement| (placement.shape, placement.count)).collect();
+                Some((name.clone(), Claim { meant_for, ..Claim::planned((**spec).clone(), now) }))
             }
             _ => None,
         })

@@ -231,3 +231,23 @@ fn pods_that_nobody_wants_any_more_have_no_successors() {
     let plan = fewer.decide();
     assert_eq!(plan.placements.iter().map(|placement| placement.count).sum::<u32>(), 3, "{}", print(&plan));
 }
+
+#[test]
+fn pods_of_several_shapes_find_the_places_that_were_bought_for_them() {
+    for seed in 0..40_i64 {
+        let mut scene = Scene::kwok();
+        for number in 0..5 {
+            // Sizes that fit together in few ways, so that another order of filling leaves somebody over.
+            let (cpu, mib) = (300 + (seed * 7 + number * 13) % 11 * 310, 400 + (seed * 5 + number * 17) % 13 * 700);
+            scene.want(&format!("queue-{number}"), 20 + u32::try_from(number).expect("small") * 17, shape(cpu, mib));
+        }
+        let first = scene.turn();
+        assert!(!created(&first).is_empty() && first.unplaced.is_empty());
+        for turn in 0..12 {
+            scene.boot();
+            scene.wait(Span::from_millis(300));
+            let plan = scene.turn();
+            assert!(created(&plan).is_empty(), "seed {seed}, turn {turn}:\n{}", print(&plan));
+        }
+    }
+}

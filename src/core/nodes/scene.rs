@@ -290,6 +290,8 @@ impl Scene {
         let (_, mut claim) = bought.cluster.claims.pop_first().expect("a claim for the pod");
         let (_, mut node) = bought.cluster.nodes.pop_first().expect("a node for the pod");
         let identity = Name::from(format!("machine-{name}"));
+        // Numbers of shapes are those of the other scene.
+        claim.meant_for.clear();
         claim.uid = Some(format!("uid-{name}").into());
         claim.node_name = Some(name.into());
         claim.provider_id = Some(identity.clone());
