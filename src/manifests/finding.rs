@@ -90,17 +90,9 @@ impl Finding {
             // A fault in a field is in the object that begins last before it.
             let documents = file.parsed.documents.iter().filter(|document| !fault.field.is_empty() && document.line <= fault.line);
             let document = documents.max_by_key(|document| document.line);
-            Self {
-                file: Arc::clone(&file.source.name),
-                line: fault.line,
-                severity: Severity::Problem,
-                kind: document.map_or_else(String::new, |document| document.kind.clone()),
-                namespace: document.and_then(|document| document.namespace.clone()),
-                name: document.map_or_else(String::new, |document| document.name.clone()),
-                field: fault.field.clone(),
-                what: fault.what.clone(),
-                remedy: fault.remedy.clone(),
-            }
+            let object = document.map_or(("", None, ""), |one| (one.kind.as_str(), one.namespace.as_deref(), one.name.as_str()));
+            let problem = Problem::new(&fault.field, &fault.what, &fault.remedy);
+            Self::of(Severity::Problem, &file.source.name, fault.line, object, &problem)
         })
     }
 }
