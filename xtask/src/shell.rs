@@ -14,7 +14,9 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Cargo says it to what it runs. What was known at build time is another checkout's, where several share a target folder.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).join("..")
 }
 
 /// Runs a program to its end; whether it was content.
