@@ -116,6 +116,7 @@ pub enum NoNode {
     NothingFits { pool: Name, types: usize },
     OutOfStock { pool: Name, types: usize, until: Timestamp },
     Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
+    Volume { claim: Name, why: String },
     EffortSpent,
 }
 
@@ -143,6 +144,7 @@ impl fmt::Display for NoNode {
                     amount(used.saturating_add(*least))
                 )
             }
+            Self::Volume { claim, why } => write!(f, "its volume claim {claim} keeps it from any node: {why}"),
             Self::EffortSpent => f.write_str("the planner's effort for this turn was spent; the next turn goes on"),
         }
     }

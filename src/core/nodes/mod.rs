@@ -3,6 +3,7 @@
 pub mod bins;
 pub mod claim;
 pub mod cluster;
+pub mod constraint;
 pub mod decide;
 pub mod effect;
 pub mod intent;
@@ -15,7 +16,9 @@ pub mod pool;
 pub mod requirement;
 pub mod resources;
 pub mod retire;
+pub mod selector;
 pub mod shape;
+pub mod storage;
 pub mod taint;
 pub mod workload;
 
