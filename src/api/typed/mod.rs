@@ -1,6 +1,7 @@
 //! From Kubernetes' objects to the decider's types: typed at the door, once. No client, no clock.
 
 pub mod claim;
+pub mod constraints;
 pub mod node;
 pub mod pod;
 pub mod pool;
