@@ -11,6 +11,7 @@ use springtide_core::nodes::storage::VolumeUse;
 
 use super::Unclear;
 use super::pod::{is_empty, is_sidecar, node_term};
+use crate::labels::normalized;
 
 const SPREADS: &str = "spec.topologySpreadConstraints";
 
@@ -169,7 +170,7 @@ impl<'a> Constraints<'a> {
 }
 
 fn key(key: &str, field: &str) -> Result<Name, Unclear> {
-    if key.is_empty() { Err(Unclear::new(format!("{field}.topologyKey"), "it is missing")) } else { Ok(key.into()) }
+    if key.is_empty() { Err(Unclear::new(format!("{field}.topologyKey"), "it is missing")) } else { Ok(normalized(key).into()) }
 }
 
 fn weight(weight: i32, field: &str) -> Result<u32, Unclear> {

@@ -16,6 +16,7 @@ use springtide_core::{Span, Timestamp};
 
 use super::constraints::Constraints;
 use super::{Unclear, created, key, labels, resources, uid, version};
+use crate::labels::normalized;
 
 /// The name of a pod that does not exist: no pod can be called so.
 const NO_POD: &str = "(new)";
@@ -184,7 +185,7 @@ pub(super) fn is_sidecar(container: &core::Container) -> bool {
 fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
     let mut all = Requirements::default();
     for (label, value) in spec.node_selector.iter().flatten() {
-        all.add(label.into(), &Requirement::is(value.into()));
+        all.add(normalized(label).into(), &Requirement::is(value.into()));
     }
     let required = spec
         .affinity
@@ -211,7 +212,7 @@ pub fn node_term(term: &core::NodeSelectorTerm, field: &str) -> Result<Requireme
     let mut wishes = Requirements::default();
     for expression in term.match_expressions.iter().flatten().chain(term.match_fields.iter().flatten()) {
         let wish = requirement(&expression.operator, expression.values.as_deref().unwrap_or_default());
-        wishes.add((&expression.key).into(), &wish.map_err(|what| Unclear::new(field, what))?);
+        wishes.add(normalized(&expression.key).into(), &wish.map_err(|what| Unclear::new(field, what))?);
     }
     Ok(wishes)
 }

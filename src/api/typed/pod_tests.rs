@@ -120,6 +120,8 @@ containers: [{name: a}]",
     assert!(on(&[("disk", "ssd"), ("generation", "5")]));
     assert!(!on(&[("disk", "ssd"), ("generation", "4")]), "and the empty term matches nothing");
     assert!(!on(&[("zone", "a")]));
+    let old = shaped("nodeSelector: {beta.kubernetes.io/arch: arm64}\ncontainers: [{name: a}]");
+    assert!(old.may_run_on(&Labels::from([("kubernetes.io/arch".into(), "arm64".into())]), []), "old spellings are the new ones");
 }
 
 #[test]
