@@ -10,7 +10,7 @@ mod scaled;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, PodSpec, PodTemplateSpec, ResourceQuota, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, PodTemplateSpec, ResourceQuota, Secret};
 use serde::de::DeserializeOwned;
 use springtide_api::karpenter::{NodeClaim, NodePool};
 use springtide_api::keda::{ScaledObject, TriggerAuthentication};
@@ -19,7 +19,7 @@ use springtide_api::{Problem, labels, validate};
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::offer::ClassRef;
-use springtide_core::nodes::workload::{ReplicaSet as Set, Template, Workload, WorkloadKey};
+use springtide_core::nodes::workload::{ReplicaSet as Set, Workload, WorkloadKey};
 use springtide_core::units::Replicas;
 use springtide_core::{Span, Timestamp};
 
@@ -162,6 +162,7 @@ pub fn read<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Objects {
     objects.take_pods(late.pods);
     objects.name_missing_classes(&late.pools);
     scaled::take(&mut objects, late.scaled, &late.sources);
+    objects.cluster.classify(objects.now);
     objects.findings.sort_by(|a, b| (&a.file, a.line, &a.field, &a.what).cmp(&(&b.file, b.line, &b.field, &b.what)));
     objects
 }
@@ -350,12 +351,13 @@ impl Objects {
         template: Option<&PodTemplateSpec>,
         has_status: bool,
     ) -> Result<(), Unclear> {
-        let empty = PodSpec::default();
-        let spec = template.and_then(|template| template.spec.as_ref()).unwrap_or(&empty);
-        let shape = self.cluster.shapes.intern(typed::pod::shape(spec)?);
+        let empty = PodTemplateSpec::default();
+        let template = template.unwrap_or(&empty);
         // Nobody admits or changes a pod of these files: it looks like its template.
-        self.cluster.templates.insert(workload.template.clone(), Template::Pod { shape, limits: typed::pod::limits(spec)? });
-        self.grace.insert(key.clone(), Span::from_secs(spec.termination_grace_period_seconds.unwrap_or(GRACE_S)));
+        let looks = typed::workload::template(&key.kind, &key.key.namespace, template, &mut self.cluster.shapes)?;
+        self.cluster.templates.insert(workload.template.clone(), looks);
+        let grace = template.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+        self.grace.insert(key.clone(), Span::from_secs(grace.unwrap_or(GRACE_S)));
         if !has_status {
             (workload.existing, workload.ready) = (workload.replicas, workload.replicas);
         }

@@ -49,9 +49,10 @@ pub fn taint(taint: &core::Taint) -> Option<Taint> {
 /// # Errors
 /// What about its template cannot be understood.
 pub fn daemon_set(set: &DaemonSet, shapes: &mut Shapes) -> Result<(Key, ShapeId), Unclear> {
-    let empty = core::PodSpec::default();
-    let spec = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).unwrap_or(&empty);
-    Ok((key(&set.metadata), shapes.intern(super::pod::shape(spec)?)))
+    let (key, empty) = (key(&set.metadata), core::PodTemplateSpec::default());
+    let template = set.spec.as_ref().map_or(&empty, |spec| &spec.template);
+    let (shape, _) = super::workload::shape("DaemonSet", &key.namespace, template, shapes)?;
+    Ok((key, shape))
 }
 
 /// A quota.

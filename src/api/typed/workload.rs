@@ -1,16 +1,24 @@
 //! Scale targets.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use springtide_core::name::Name;
-use springtide_core::nodes::workload::{ReplicaSet as Set, Workload, WorkloadKey};
+use springtide_core::nodes::selector::Identity;
+use springtide_core::nodes::shape::{ShapeId, Shapes};
+use springtide_core::nodes::workload::{ReplicaSet as Set, Template, Workload, WorkloadKey};
 use springtide_core::units::Replicas;
 
-use super::{key, uid, version};
+use super::{Unclear, key, labels, pod, uid, version};
 
+/// Labels by which controllers tell the pods of one revision from those of another.
+const REVISIONS: [(&str, &str); 2] = [("Deployment", "pod-template-hash"), ("StatefulSet", "controller-revision-hash")];
+/// The revision of pods that do not exist. No label has such a value, so they are not taken for pods of a revision that does.
+const NO_REVISION: &str = "(new)";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// A Deployment.
@@ -47,6 +55,38 @@ pub fn replica_set(object: &ReplicaSet) -> (WorkloadKey, Workload, Set) {
     let set = Set { owner: owner.map(|owner| Name::from(&owner.uid)), revision: revision(&object.metadata) };
     let template = spec.and_then(|s| s.template.as_ref());
     (WorkloadKey { kind: "ReplicaSet".into(), key: key(&object.metadata) }, workload(&object.metadata, numbers, template), set)
+}
+
+/// What selectors ask of the pods that this kind of controller makes of a template.
+#[must_use]
+pub fn identity(kind: &str, namespace: &Name, of_template: Option<&BTreeMap<String, String>>) -> Identity {
+    let mut labels = labels(of_template);
+    if let Some((_, label)) = REVISIONS.iter().find(|(of, _)| *of == kind) {
+        labels.entry((*label).into()).or_insert_with(|| NO_REVISION.into());
+    }
+    Identity { namespace: namespace.clone(), labels }
+}
+
+/// How the pods of a template schedule.
+///
+/// # Errors
+/// What about it cannot be understood.
+pub fn shape(kind: &str, namespace: &Name, template: &PodTemplateSpec, shapes: &mut Shapes) -> Result<(ShapeId, Arc<Identity>), Unclear> {
+    let identity = identity(kind, namespace, template.metadata.as_ref().and_then(|meta| meta.labels.as_ref()));
+    let identity = shapes.identify(identity);
+    let empty = PodSpec::default();
+    let shape = pod::shape(template.spec.as_ref().unwrap_or(&empty), &identity, shapes)?;
+    Ok((shapes.intern_for(shape, &identity), identity))
+}
+
+/// What the pods of a template look like where nobody admits or changes them.
+///
+/// # Errors
+/// What about it cannot be understood.
+pub fn template(kind: &str, namespace: &Name, template: &PodTemplateSpec, shapes: &mut Shapes) -> Result<Template, Unclear> {
+    let (shape, identity) = shape(kind, namespace, template, shapes)?;
+    let limits = template.spec.as_ref().map(pod::limits).transpose()?.unwrap_or_default();
+    Ok(Template::Pod { shape, identity, limits })
 }
 
 fn revision(meta: &ObjectMeta) -> u64 {

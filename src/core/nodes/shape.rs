@@ -95,6 +95,12 @@ impl Shapes {
         id
     }
 
+    /// This identity, shared with the pods of it that are known.
+    #[must_use]
+    pub fn identify(&self, pod: Identity) -> Arc<Identity> {
+        self.selected.get_key_value(&pod).map_or_else(|| Arc::new(pod), |(known, _)| Arc::clone(known))
+    }
+
     /// The number of the shape that a pod of this identity has with all else as in `shape`.
     pub fn intern_for(&mut self, shape: Shape, pod: &Arc<Identity>) -> ShapeId {
         let selected_by = self.selecting(pod);
