@@ -11,11 +11,13 @@
 //! | `label KEY=VALUE[\|VALUE]: POD...` | whichever machine is bought, their nodes have this label |
 //! | `first KEY=VALUE[\|VALUE]: POD...` | the machine that is asked for first has this label |
 //! | `not label KEY[=VALUE]: POD...` | whichever machine is bought, their nodes do not have this label |
+//! | `values KEY=VALUE[\|VALUE]: POD...` | the label may come to have exactly these values, so that what is sold out in one place is bought in another |
 //! | `types POD: TYPE...`, `some types POD: TYPE...`, `not types POD: TYPE...` | exactly these may be bought; these and maybe others; none of these |
 //! | `taints POD: TAINT...`, `startup taints POD: TAINT...` | the NodeClaim has exactly these taints, `KEY[=VALUE]:EFFECT`, or `none` |
 //! | `cheapest POD...` | what is asked for first costs no more than anything on which the NodeClaim's pods could run (no DaemonSets in the scene) |
 //! | `skew KEY SELECTOR: N...` | pods with these labels (`*`, or `KEY=VALUE` with commas) on nodes by the value of a label: the counts, sorted |
 //! | `most KEY SELECTOR: N` | no value of the label has more than N of them |
+//! | `total FIELD: N`, `timed` | the plan's totals have this number; the plan tells how long it took |
 //! | `retired NODE...`, `kept NODE...` | these go; these do not |
 //! | `told WORDS`, `not told WORDS` | standard error has these words |
 
@@ -31,7 +33,7 @@ type Verdict = Result<(), String>;
 /// Why the line does not hold, or cannot be understood.
 pub fn check(scene: &Scene, line: &str) -> Verdict {
     // The longest word first: `types` ends `not types` too.
-    let words: [(&str, fn(&Scene, &str) -> Verdict); 22] = [
+    let words: [(&str, fn(&Scene, &str) -> Verdict); 24] = [
         ("not label", not_label),
         ("not types", |scene, rest| types(scene, rest, |known, named| known.is_disjoint(named))),
         ("not told", |scene, rest| told(scene, rest, false)),
@@ -47,16 +49,20 @@ pub fn check(scene: &Scene, line: &str) -> Verdict {
         ("pool", pool),
         ("label", label),
         ("first", first),
+        ("values", values),
         ("types", |scene, rest| types(scene, rest, |known, named| known == named)),
         ("taints", |scene, rest| taints(scene, rest, "taints")),
         ("cheapest", cheapest),
         ("skew", skew),
         ("most", most),
+        ("total", total),
         ("retired", |scene, rest| retired(scene, rest, true)),
         ("kept", |scene, rest| retired(scene, rest, false)),
     ];
-    if let Some(rest) = line.strip_prefix("told ") {
-        return told(scene, rest, true);
+    match line.split_once(' ') {
+        Some(("told", words)) => return told(scene, words, true),
+        None if line == "timed" => return timed(scene),
+        _ => {}
     }
     let found = words.iter().find_map(|(word, rule)| Some((rule, line.strip_prefix(word)?.strip_prefix(' ')?)));
     found.map_or_else(|| Err("no such words; see tests/conformance/expect.rs".to_owned()), |(rule, rest)| rule(scene, rest.trim()))
@@ -173,6 +179,16 @@ fn label(scene: &Scene, rest: &str) -> Verdict {
     })
 }
 
+fn values(scene: &Scene, rest: &str) -> Verdict {
+    let (wish, pods) = about(scene, rest)?;
+    let (key, values) = wish.split_once('=').ok_or("KEY=VALUE is missing")?;
+    let wished: BTreeSet<Option<String>> = values.split('|').map(|value| Some(value.to_owned())).collect();
+    places(scene, &pods)?.iter().try_for_each(|place| {
+        let found = scene.values(place, key);
+        ensure(found == wished, || format!("on {place} it may be {found:?}"))
+    })
+}
+
 fn first(scene: &Scene, rest: &str) -> Verdict {
     let (wish, pods) = about(scene, rest)?;
     let (key, values) = wish.split_once('=').ok_or("KEY=VALUE is missing")?;
@@ -241,6 +257,17 @@ fn most(scene: &Scene, rest: &str) -> Verdict {
     let most: usize = most.trim().parse().map_err(|_| format!("{most} is no number"))?;
     let found = scene.counts(key, selector);
     ensure(!found.is_empty() && found.values().all(|count| *count <= most), || format!("they are {found:?}"))
+}
+
+fn total(scene: &Scene, rest: &str) -> Verdict {
+    let (field, number) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
+    let found = &scene.plan["totals"][field];
+    ensure(found.to_string() == number, || format!("it is {found}"))
+}
+
+fn timed(scene: &Scene) -> Verdict {
+    let found = &scene.plan["timing"]["solveSeconds"];
+    ensure(found.as_f64().is_some_and(|seconds| seconds > 0.0), || format!("it is {found}"))
 }
 
 fn retired(scene: &Scene, rest: &str, wished: bool) -> Verdict {
