@@ -10,7 +10,7 @@ use springtide_api::keda::ScaledObject;
 use springtide_api::typed::buffer::{Buffer, Source};
 use springtide_api::typed::workload::Looks;
 use springtide_api::typed::{self, Unclear};
-use springtide_api::{Problem, labels, validate};
+use springtide_api::{Problem, conditions, labels, validate};
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::offer::ClassRef;
 use springtide_core::nodes::workload::{ReplicaSet as Set, Template, Workload, WorkloadKey};
@@ -38,6 +38,15 @@ pub(super) struct Late<'a> {
     daemons: Vec<(Key, Looks)>,
     templates: BTreeMap<Key, Looks>,
     buffers: Vec<(&'a Document, Box<CapacityBuffer>)>,
+}
+
+/// Why a pool is not ready, where its status says so of the text that it has now. What a NodeClass lacks only its own controller knows.
+fn not_ready(pool: &NodePool) -> Option<String> {
+    let status = pool.status.as_ref()?;
+    let ready = conditions::get(&status.conditions, conditions::karpenter::READY)?;
+    let is_old = ready.observed_generation < pool.metadata.generation;
+    let message = if ready.message.is_empty() { &ready.reason } else { &ready.message };
+    (ready.status.known() == Some(&conditions::Status::False) && !is_old).then(|| format!("its status says that it is not ready: {message}"))
 }
 
 impl Objects {
@@ -177,6 +186,9 @@ impl Objects {
         let notes = object.metadata.annotations.as_ref();
         if notes.and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
             pool.unusable.get_or_insert_with(|| "it is in shadow mode by annotation".to_owned());
+        }
+        if let Some(why) = not_ready(object) {
+            pool.unusable.get_or_insert(why);
         }
         let class = pool.class.clone();
         self.cluster.pools.insert(pool.name.clone(), pool);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::super::offer::Offers;
-use super::super::pool::Limits;
-use super::super::requirement::Operator;
+use super::super::pool::{Limits, Pool};
+use super::super::purchase::MOST_TYPES;
+use super::super::requirement::{Operator, Requirements};
 use super::super::scene::{Scene, class, created, kwok_types, pool, shape, taint, tolerates, wish, wishes};
 use super::super::shape::{Beyond, Shape};
-use super::super::{CAPACITY_TYPE, NODE_POOL, ZONE};
-use super::*;
+use super::super::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
 use crate::plan::Plan;
+use crate::reason::NoNode;
 
 /// Pool and first type of each claim that is created.
 fn bought(plan: &Plan) -> Vec<(String, String)> {
