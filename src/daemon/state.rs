@@ -121,7 +121,7 @@ impl State {
             Seen::ReplicaSet(change) => self.see_replica_set(change),
             Seen::DaemonSet(change) => match change {
                 Change::Applied(set) => match typed::node::daemon_set(&set, &mut self.cluster.shapes) {
-                    Ok((key, shape)) => {
+                    Ok((key, (shape, _))) => {
                         self.cluster.daemons.insert(key, shape);
                     }
                     Err(error) => tracing::warn!(daemon_set = set.name_any(), %error, "a DaemonSet cannot be understood and is left out"),

@@ -1,14 +1,12 @@
 //! CapacityBuffers: for pods like which ones, and for how many.
 
-use std::sync::Arc;
-
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::resources::Resources;
-use springtide_core::nodes::selector::Identity;
 use springtide_core::nodes::shape::{Shape, ShapeId, Shapes};
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::units::Replicas;
 
+use super::workload::Looks;
 use super::{Unclear, key, resources};
 use crate::capacity_buffer::{ACTIVE_CAPACITY, CapacityBuffer, CapacityBufferStatus, READY_FOR_PROVISIONING};
 
@@ -35,9 +33,6 @@ pub enum Source {
     /// A workload's.
     Workload(WorkloadKey),
 }
-
-/// How pods of a template schedule, as they were last seen.
-pub type Looks = (ShapeId, Arc<Identity>);
 
 /// A buffer; none where it is kept in a way that is not by nodes that run.
 ///
