@@ -16,6 +16,7 @@
 //! | `cheapest POD...` | what is asked for first costs no more than anything on which the NodeClaim's pods could run (no DaemonSets in the scene) |
 //! | `skew KEY SELECTOR: N...` | pods with these labels (`*`, or `KEY=VALUE` with commas) on nodes by the value of a label: the counts, sorted |
 //! | `most KEY SELECTOR: N` | no value of the label has more than N of them |
+//! | `even KEY SELECTOR: N` | of the values that have any, none has more than N more than another |
 //! | `retired NODE...`, `kept NODE...` | these go; these do not |
 //! | `told WORDS`, `not told WORDS` | standard error has these words |
 
@@ -31,7 +32,7 @@ type Verdict = Result<(), String>;
 /// Why the line does not hold, or cannot be understood.
 pub fn check(scene: &Scene, line: &str) -> Verdict {
     // The longest word first: `types` ends `not types` too.
-    let words: [(&str, fn(&Scene, &str) -> Verdict); 22] = [
+    let words: [(&str, fn(&Scene, &str) -> Verdict); 23] = [
         ("not label", not_label),
         ("not types", |scene, rest| types(scene, rest, |known, named| known.is_disjoint(named))),
         ("not told", |scene, rest| told(scene, rest, false)),
@@ -51,7 +52,8 @@ pub fn check(scene: &Scene, line: &str) -> Verdict {
         ("taints", |scene, rest| taints(scene, rest, "taints")),
         ("cheapest", cheapest),
         ("skew", skew),
-        ("most", most),
+        ("most", |scene, rest| bound(scene, rest, |_, most, bound| most <= bound)),
+        ("even", |scene, rest| bound(scene, rest, |least, most, bound| most - least <= bound)),
         ("retired", |scene, rest| retired(scene, rest, true)),
         ("kept", |scene, rest| retired(scene, rest, false)),
     ];
@@ -235,12 +237,13 @@ fn skew(scene: &Scene, rest: &str) -> Verdict {
     ensure(sorted == wished, || format!("they are {found:?}"))
 }
 
-fn most(scene: &Scene, rest: &str) -> Verdict {
-    let (what, most) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
+fn bound(scene: &Scene, rest: &str, holds: fn(usize, usize, usize) -> bool) -> Verdict {
+    let (what, bound) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
     let (key, selector) = what.split_once(' ').ok_or("KEY SELECTOR is missing")?;
-    let most: usize = most.trim().parse().map_err(|_| format!("{most} is no number"))?;
+    let bound: usize = bound.trim().parse().map_err(|_| format!("{bound} is no number"))?;
     let found = scene.counts(key, selector);
-    ensure(!found.is_empty() && found.values().all(|count| *count <= most), || format!("they are {found:?}"))
+    let (least, most) = (found.values().min(), found.values().max());
+    ensure(least.zip(most).is_some_and(|(least, most)| holds(*least, *most, bound)), || format!("they are {found:?}"))
 }
 
 fn retired(scene: &Scene, rest: &str, wished: bool) -> Verdict {
