@@ -11,12 +11,15 @@
 //! | `label KEY=VALUE[\|VALUE]: POD...` | whichever machine is bought, their nodes have this label |
 //! | `first KEY=VALUE[\|VALUE]: POD...` | the machine that is asked for first has this label |
 //! | `not label KEY[=VALUE]: POD...` | whichever machine is bought, their nodes do not have this label |
+//! | `values KEY=VALUE[\|VALUE]: POD...` | the label may come to have exactly these values, so that what is sold out in one place is bought in another |
+//! | `fixed KEY: POD...` | whichever machine is bought, the label has the one value that its first choice has |
 //! | `types POD: TYPE...`, `some types POD: TYPE...`, `not types POD: TYPE...` | exactly these may be bought; these and maybe others; none of these |
 //! | `taints POD: TAINT...`, `startup taints POD: TAINT...` | the NodeClaim has exactly these taints, `KEY[=VALUE]:EFFECT`, or `none` |
 //! | `cheapest POD...` | what is asked for first costs no more than anything on which the NodeClaim's pods could run (no DaemonSets in the scene) |
 //! | `skew KEY SELECTOR: N...` | pods with these labels (`*`, or `KEY=VALUE` with commas) on nodes by the value of a label: the counts, sorted |
 //! | `most KEY SELECTOR: N` | no value of the label has more than N of them |
-//! | `even KEY SELECTOR: N` | of the values that have any, none has more than N more than another |
+//! | `even KEY SELECTOR: N` | the counts differ by at most N, over all values that nodes and NodeClaims have, empty ones too |
+//! | `total FIELD: N`, `timed` | the plan's totals have this number; the plan tells how long it took |
 //! | `retired NODE...`, `kept NODE...` | these go; these do not |
 //! | `told WORDS`, `not told WORDS` | standard error has these words |
 
@@ -32,7 +35,7 @@ type Verdict = Result<(), String>;
 /// Why the line does not hold, or cannot be understood.
 pub fn check(scene: &Scene, line: &str) -> Verdict {
     // The longest word first: `types` ends `not types` too.
-    let words: [(&str, fn(&Scene, &str) -> Verdict); 23] = [
+    let words: [(&str, fn(&Scene, &str) -> Verdict); 26] = [
         ("not label", not_label),
         ("not types", |scene, rest| types(scene, rest, |known, named| known.is_disjoint(named))),
         ("not told", |scene, rest| told(scene, rest, false)),
@@ -48,17 +51,22 @@ pub fn check(scene: &Scene, line: &str) -> Verdict {
         ("pool", pool),
         ("label", label),
         ("first", first),
+        ("values", values),
+        ("fixed", fixed),
         ("types", |scene, rest| types(scene, rest, |known, named| known == named)),
         ("taints", |scene, rest| taints(scene, rest, "taints")),
         ("cheapest", cheapest),
         ("skew", skew),
-        ("most", |scene, rest| bound(scene, rest, |_, most, bound| most <= bound)),
-        ("even", |scene, rest| bound(scene, rest, |least, most, bound| most - least <= bound)),
+        ("most", most),
+        ("even", even),
+        ("total", total),
         ("retired", |scene, rest| retired(scene, rest, true)),
         ("kept", |scene, rest| retired(scene, rest, false)),
     ];
-    if let Some(rest) = line.strip_prefix("told ") {
-        return told(scene, rest, true);
+    match line.split_once(' ') {
+        Some(("told", words)) => return told(scene, words, true),
+        None if line == "timed" => return timed(scene),
+        _ => {}
     }
     let found = words.iter().find_map(|(word, rule)| Some((rule, line.strip_prefix(word)?.strip_prefix(' ')?)));
     found.map_or_else(|| Err("no such words; see tests/conformance/expect.rs".to_owned()), |(rule, rest)| rule(scene, rest.trim()))
@@ -100,8 +108,8 @@ fn some(scene: &Scene, rest: &str) -> Result<(usize, Vec<String>), String> {
 fn scheduled(scene: &Scene, rest: &str) -> Verdict {
     let (count, pods) = some(scene, rest)?;
     let (with, without): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| scene.placed.contains_key(*pod));
-    let why = |pod: &&String| format!("{pod} ({})", scene.unplaced.get(*pod).map_or("the plan does not speak of it", |why| why));
-    ensure(with.len() == count, || format!("{} get a node; not {}", with.len(), without.iter().map(why).collect::<Vec<_>>().join(", ")))
+    let first = without.first().map_or("", |pod| scene.unplaced.get(*pod).map_or("the plan does not speak of it", |why| why));
+    ensure(with.len() == count, || format!("{} do, {} do not: {first}", with.len(), without.len()))
 }
 
 fn unschedulable(scene: &Scene, rest: &str) -> Verdict {
@@ -111,7 +119,9 @@ fn unschedulable(scene: &Scene, rest: &str) -> Verdict {
     ensure(without.len() == count, || format!("of {} get none", without.len()))?;
     for pod in without {
         let reasons = &scene.unplaced[pod];
-        ensure(reasons.contains(because), || format!("{pod} gets none because {reasons}"))?;
+        // What the planner does not know at all it has not decided.
+        let decided = !because.is_empty() || !reasons.contains("not planned for yet");
+        ensure(decided && reasons.contains(because), || format!("{pod} gets none because {reasons}"))?;
     }
     Ok(())
 }
@@ -172,6 +182,24 @@ fn label(scene: &Scene, rest: &str) -> Verdict {
         let found = scene.values(place, key);
         let holds = found.iter().all(|value| value.as_deref().is_some_and(|value| values.split('|').any(|wished| wished == value)));
         ensure(holds && !found.is_empty(), || format!("on {place} it may be {found:?}"))
+    })
+}
+
+fn values(scene: &Scene, rest: &str) -> Verdict {
+    let (wish, pods) = about(scene, rest)?;
+    let (key, values) = wish.split_once('=').ok_or("KEY=VALUE is missing")?;
+    let wished: BTreeSet<Option<String>> = values.split('|').map(|value| Some(value.to_owned())).collect();
+    places(scene, &pods)?.iter().try_for_each(|place| {
+        let found = scene.values(place, key);
+        ensure(found == wished, || format!("on {place} it may be {found:?}"))
+    })
+}
+
+fn fixed(scene: &Scene, rest: &str) -> Verdict {
+    let (key, pods) = about(scene, rest)?;
+    places(scene, &pods)?.iter().try_for_each(|place| {
+        let found = scene.values(place, key);
+        ensure(found.len() == 1 && found.contains(&scene.first(place, key)), || format!("on {place} it may be {found:?}"))
     })
 }
 
@@ -237,13 +265,38 @@ fn skew(scene: &Scene, rest: &str) -> Verdict {
     ensure(sorted == wished, || format!("they are {found:?}"))
 }
 
-fn bound(scene: &Scene, rest: &str, holds: fn(usize, usize, usize) -> bool) -> Verdict {
-    let (what, bound) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
+fn most(scene: &Scene, rest: &str) -> Verdict {
+    let (what, most) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
     let (key, selector) = what.split_once(' ').ok_or("KEY SELECTOR is missing")?;
-    let bound: usize = bound.trim().parse().map_err(|_| format!("{bound} is no number"))?;
+    let most: usize = most.trim().parse().map_err(|_| format!("{most} is no number"))?;
     let found = scene.counts(key, selector);
-    let (least, most) = (found.values().min(), found.values().max());
-    ensure(least.zip(most).is_some_and(|(least, most)| holds(*least, *most, bound)), || format!("they are {found:?}"))
+    ensure(!found.is_empty() && found.values().all(|count| *count <= most), || format!("they are {found:?}"))
+}
+
+fn even(scene: &Scene, rest: &str) -> Verdict {
+    let (what, most) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
+    let (key, selector) = what.split_once(' ').ok_or("KEY SELECTOR is missing")?;
+    let most: usize = most.trim().parse().map_err(|_| format!("{most} is no number"))?;
+    let mut found = scene.counts(key, selector);
+    for place in scene.all_places() {
+        if let Some(value) = scene.first(&place, key) {
+            found.entry(value).or_default();
+        }
+    }
+    let (least, largest) = (found.values().min(), found.values().max());
+    let holds = least.zip(largest).is_some_and(|(least, largest)| largest - least <= most);
+    ensure(holds, || format!("they are {found:?}"))
+}
+
+fn total(scene: &Scene, rest: &str) -> Verdict {
+    let (field, number) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
+    let found = &scene.plan["totals"][field];
+    ensure(found.to_string() == number, || format!("it is {found}"))
+}
+
+fn timed(scene: &Scene) -> Verdict {
+    let found = &scene.plan["timing"]["solveSeconds"];
+    ensure(found.as_f64().is_some_and(|seconds| seconds > 0.0), || format!("it is {found}"))
 }
 
 fn retired(scene: &Scene, rest: &str, wished: bool) -> Verdict {

@@ -121,6 +121,12 @@ impl Scene {
         self.placed.get(pod).or_else(|| self.bound.get(pod)).map(String::as_str)
     }
 
+    /// Every node of the scene, and every NodeClaim that the plan makes.
+    pub fn all_places(&self) -> Vec<String> {
+        let nodes = self.documents.iter().filter(|document| document["kind"] == "Node").map(|node| text(&node["metadata"]["name"]));
+        nodes.chain(items(&self.plan["nodeClaims"]).map(|claim| text(&claim["name"]))).collect()
+    }
+
     /// The NodeClaim of this name that the plan makes.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         items(&self.plan["nodeClaims"]).find(|claim| claim["name"] == name)

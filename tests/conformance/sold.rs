@@ -87,7 +87,15 @@ fn made(name: &str, architecture: &str, systems: &[&str], (cpu, gib, pods): (u32
         })
         .collect();
     let resources = json!({ "cpu": cpu.to_string(), "memory": format!("{gib}Gi"), "pods": pods.to_string() });
-    json!({ "name": name, "architecture": architecture, "operatingSystems": systems, "resources": resources, "offerings": offerings })
+    // Labels of one provider's own: `special` is only on some of its types.
+    let labels = if cpu > 4 && gib > 8 {
+        json!({ "integer": cpu.to_string(), "size": "large", "special": "optional" })
+    } else {
+        json!({ "integer": cpu.to_string(), "size": "small" })
+    };
+    json!({
+        "name": name, "architecture": architecture, "operatingSystems": systems, "resources": resources, "labels": labels, "offerings": offerings
+    })
 }
 
 /// Reads a list.
