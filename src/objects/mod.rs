@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use springtide_api::karpenter::{NodeClaim, NodePool};
 use springtide_api::keda::{ScaledObject, TriggerAuthentication};
 use springtide_api::typed::{self, Unclear};
-use springtide_api::{Problem, labels, validate};
+use springtide_api::{Problem, conditions, labels, validate};
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::offer::ClassRef;
@@ -143,6 +143,16 @@ fn typed<T: DeserializeOwned>(document: &Document, uids: &Uids<'_>) -> Result<Bo
 /// The same of an object that holds secrets: where, and not what.
 fn without_value(problem: Problem) -> Problem {
     Problem { what: "its value is not what this field holds".to_owned(), ..problem }
+}
+
+/// Why a pool is not ready, where its status says so of the text that it has now. What a NodeClass lacks only its own controller knows.
+fn not_ready(pool: &NodePool) -> Option<String> {
+    let status = pool.status.as_ref()?;
+    let ready = conditions::get(&status.conditions, conditions::karpenter::READY)?;
+    let is_old = ready.observed_generation < pool.metadata.generation;
+    let message = if ready.message.is_empty() { &ready.reason } else { &ready.message };
+    (ready.status.known() == Some(&conditions::Status::False) && !is_old)
+        .then(|| format!("its status says that it is not ready: {message}"))
 }
 
 /// Reads documents. Nothing of what they hold makes it fail.
@@ -305,6 +315,9 @@ impl Objects {
         let notes = object.metadata.annotations.as_ref();
         if notes.and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
             pool.unusable.get_or_insert_with(|| "it is in shadow mode by annotation".to_owned());
+        }
+        if let Some(why) = not_ready(object) {
+            pool.unusable.get_or_insert(why);
         }
         let class = pool.class.clone();
         self.cluster.pools.insert(pool.name.clone(), pool);

@@ -18,7 +18,7 @@
 //! | `cheapest POD...` | what is asked for first costs no more than anything on which the NodeClaim's pods could run (no DaemonSets in the scene) |
 //! | `skew KEY SELECTOR: N...` | pods with these labels (`*`, or `KEY=VALUE` with commas) on nodes by the value of a label: the counts, sorted |
 //! | `most KEY SELECTOR: N` | no value of the label has more than N of them |
-//! | `even KEY SELECTOR: N` | the counts differ by at most N, over all values that nodes and NodeClaims have, empty ones too |
+//! | `balanced KEY SELECTOR: N` | the counts differ by at most N, over all values that nodes and NodeClaims have, empty ones too |
 //! | `total FIELD: N`, `timed` | the plan's totals have this number; the plan tells how long it took |
 //! | `retired NODE...`, `kept NODE...` | these go; these do not |
 //! | `told WORDS`, `not told WORDS` | standard error has these words |
@@ -30,12 +30,13 @@ use serde_json::Value;
 use super::scene::{Scene, text};
 
 type Verdict = Result<(), String>;
+type Rule = fn(&Scene, &str) -> Verdict;
 
 /// # Errors
 /// Why the line does not hold, or cannot be understood.
 pub fn check(scene: &Scene, line: &str) -> Verdict {
     // The longest word first: `types` ends `not types` too.
-    let words: [(&str, fn(&Scene, &str) -> Verdict); 26] = [
+    let words: &[(&str, Rule)] = &[
         ("not label", not_label),
         ("not types", |scene, rest| types(scene, rest, |known, named| known.is_disjoint(named))),
         ("not told", |scene, rest| told(scene, rest, false)),
@@ -58,7 +59,7 @@ pub fn check(scene: &Scene, line: &str) -> Verdict {
         ("cheapest", cheapest),
         ("skew", skew),
         ("most", most),
-        ("even", even),
+        ("balanced", balanced),
         ("total", total),
         ("retired", |scene, rest| retired(scene, rest, true)),
         ("kept", |scene, rest| retired(scene, rest, false)),
@@ -273,7 +274,7 @@ fn most(scene: &Scene, rest: &str) -> Verdict {
     ensure(!found.is_empty() && found.values().all(|count| *count <= most), || format!("they are {found:?}"))
 }
 
-fn even(scene: &Scene, rest: &str) -> Verdict {
+fn balanced(scene: &Scene, rest: &str) -> Verdict {
     let (what, most) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
     let (key, selector) = what.split_once(' ').ok_or("KEY SELECTOR is missing")?;
     let most: usize = most.trim().parse().map_err(|_| format!("{most} is no number"))?;
@@ -291,7 +292,7 @@ fn even(scene: &Scene, rest: &str) -> Verdict {
 fn total(scene: &Scene, rest: &str) -> Verdict {
     let (field, number) = rest.split_once(": ").ok_or("a colon and a number are missing")?;
     let found = &scene.plan["totals"][field];
-    ensure(found.to_string() == number, || format!("it is {found}"))
+    ensure(text(found) == number, || format!("it is {found}"))
 }
 
 fn timed(scene: &Scene) -> Verdict {

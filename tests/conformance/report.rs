@@ -25,7 +25,8 @@ impl Report {
             .filter(|line| !line.starts_with('#'))
             .flat_map(|line| identities(&line.replacen(": ", " ", 1)))
             .collect();
-        let (listed, mut complaints) = left_out();
+        let mut complaints = Vec::new();
+        let listed = section("## Left out", &mut complaints);
         let mut outcomes: BTreeMap<&str, bool> = BTreeMap::new();
         for (case, failures) in cases.iter().zip(failures) {
             for behaviour in &case.behaviours {
@@ -42,6 +43,9 @@ impl Report {
             outcomes.iter().filter(|(_, passes)| **passes).map(|(behaviour, _)| (*behaviour).to_owned()).collect();
         for behaviour in all.difference(&listed).filter(|behaviour| !outcomes.contains_key(behaviour.as_str())) {
             complaints.push(format!("{behaviour}: no case shows it"));
+        }
+        for behaviour in section("## Differs on purpose", &mut complaints).difference(&all) {
+            complaints.push(format!("tests/conformance.md: there is no behaviour `{behaviour}`"));
         }
         for behaviour in listed.iter().filter(|behaviour| !all.contains(*behaviour) || passing.contains(*behaviour)) {
             complaints.push(format!("{behaviour}: tests/conformance.md lists it, and it passes or does not exist: take it from the list"));
@@ -68,22 +72,19 @@ impl fmt::Display for Report {
 }
 
 fn lines(file: &str) -> Vec<String> {
-    let path = folder().with_file_name(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).lines().map(str::to_owned).collect()
+    fs::read_to_string(folder().with_file_name(file)).expect("a list of behaviours").lines().map(str::to_owned).collect()
 }
 
-/// The behaviours under `## Left out`: lines `- SUITE/CONTEXT N [N...]: the reason`.
-fn left_out() -> (BTreeSet<String>, Vec<String>) {
-    let (mut listed, mut complaints, mut inside) = (BTreeSet::new(), Vec::new(), false);
-    for line in lines("conformance.md") {
-        if line.starts_with("## ") {
-            inside = line == "## Left out";
-        }
-        let Some(entry) = line.strip_prefix("- ").filter(|_| inside) else { continue };
+/// The behaviours under a heading of `tests/conformance.md`: lines `- SUITE/CONTEXT N [N...]: the reason`.
+fn section(heading: &str, complaints: &mut Vec<String>) -> BTreeSet<String> {
+    let lines = lines("conformance.md");
+    let inside = lines.iter().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "));
+    let mut listed = BTreeSet::new();
+    for entry in inside.filter_map(|line| line.strip_prefix("- ")) {
         match entry.split_once(": ") {
             Some((behaviours, reason)) if !reason.is_empty() && !identities(behaviours).is_empty() => listed.extend(identities(behaviours)),
-            _ => complaints.push(format!("tests/conformance.md: `{line}` is not `- SUITE/CONTEXT N: the reason`")),
+            _ => complaints.push(format!("tests/conformance.md: `{entry}` is not `SUITE/CONTEXT N: the reason`")),
         }
     }
-    (listed, complaints)
+    listed
 }
