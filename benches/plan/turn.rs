@@ -15,8 +15,8 @@ use springtide_core::units::MicroDollarsPerHour;
 
 use crate::world::{Indexed, World, now};
 
-/// What a node costs beside its price, an hour: `springtide_core::nodes::pack::MACHINE`, which its crate keeps to itself. `agrees` fails where the two differ.
-pub(crate) const NODE: MicroDollarsPerHour = MicroDollarsPerHour(10);
+/// What a node costs beside its price, an hour.
+pub(crate) const NODE: MicroDollarsPerHour = springtide_core::nodes::MACHINE;
 
 /// A case is planned again for its median until it has taken this long.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);

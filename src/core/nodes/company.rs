@@ -1,30 +1,37 @@
 //! What matters among the pods of one node: how many of each selector there are, who wants none of them, host ports and volumes. Nodes that are there and
 //! machines that are only being planned answer the same questions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::constraint::{HOSTNAME, HostPort, Preferred, Spread, Term};
 use super::selector::{SelectorId, Selectors};
-use super::shape::Shape;
+use super::shape::{Shape, Shapes};
 use crate::name::Name;
 
-/// The selectors that matter on one node: those of spread, affinity and anti-affinity by host name.
+/// The selectors that matter on one node: those of spread, affinity and anti-affinity by host name. Within a turn they are numbered by their content, for
+/// other numbers follow the order of arrival.
 #[derive(Debug, Default)]
-pub(super) struct HostRules(Selectors);
+pub(super) struct HostRules {
+    all: Selectors,
+    ranks: BTreeMap<SelectorId, Rank>,
+}
+
+/// The place of a selector among those that matter on one node.
+pub(super) type Rank = u32;
 
 /// What a pod asks of the company on its node, and what it adds to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     /// Selectors that matter and select it.
-    pub(super) counted: Vec<SelectorId>,
+    pub(super) counted: Vec<Rank>,
     /// There must be no more than so many of these.
-    pub(super) caps: Vec<(SelectorId, u32)>,
+    pub(super) caps: Vec<(Rank, u32)>,
     /// There must be none of these, now or later.
-    pub(super) apart: Vec<SelectorId>,
+    pub(super) apart: Vec<Rank>,
     /// There should be none of these now.
-    pub(super) rather_apart: Vec<SelectorId>,
+    pub(super) rather_apart: Vec<Rank>,
     /// There must be some of each.
-    pub(super) near: Vec<SelectorId>,
+    pub(super) near: Vec<Rank>,
     /// Ports that it takes.
     pub(super) ports: Vec<HostPort>,
     /// Volumes that it attaches.
@@ -41,7 +48,7 @@ pub(super) struct Company {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    selector: SelectorId,
+    selector: Rank,
     /// Pods that it selects.
     count: u32,
     /// Pods that want none of them here.
@@ -61,7 +68,7 @@ fn spread_by_host<'a>(spreads: impl IntoIterator<Item = &'a Spread>) -> impl Ite
 
 impl HostRules {
     /// The rules of these shapes.
-    pub(super) fn of<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> Self {
+    pub(super) fn of<'a>(shapes: impl IntoIterator<Item = &'a Shape>, known: &Shapes) -> Self {
         let mut rules = Selectors::default();
         for shape in shapes {
             by_host(shape.near.iter().chain(&shape.apart)).for_each(|id| rules.insert(id));
@@ -72,7 +79,23 @@ impl HostRules {
                 }
             }
         }
-        Self(rules)
+        let mut sorted: Vec<SelectorId> = rules.iter().collect();
+        sorted.sort_by(|a, b| known.selector(*a).cmp(known.selector(*b)));
+        Self { all: rules, ranks: sorted.into_iter().zip(0..).collect() }
+    }
+
+    fn rank(&self, id: SelectorId) -> Option<Rank> {
+        self.ranks.get(&id).copied()
+    }
+
+    /// The selectors that matter and select this shape.
+    fn selecting(&self, shape: &Shape) -> Vec<Rank> {
+        if !shape.selected_by.meets(&self.all) {
+            return Vec::new();
+        }
+        let mut found: Vec<Rank> = shape.selected_by.iter().filter_map(|id| self.rank(id)).collect();
+        found.sort_unstable();
+        found
     }
 
     /// What a pod of this shape asks, with those of its preferences that are to hold.
@@ -83,17 +106,13 @@ impl HostRules {
         apart: impl IntoIterator<Item = &'a Term>,
         attached: BTreeSet<(Name, Name)>,
     ) -> Needs {
-        let counted = if shape.selected_by.meets(&self.0) {
-            shape.selected_by.iter().filter(|id| self.0.contains(*id)).collect()
-        } else {
-            Vec::new()
-        };
+        let ranked = |id: SelectorId| self.rank(id);
         Needs {
-            counted,
-            caps: spread_by_host(&shape.spreads).map(|spread| (spread.selector, spread.max_skew)).collect(),
-            apart: by_host(&shape.apart).collect(),
-            rather_apart: by_host(apart).collect(),
-            near: by_host(&shape.near).chain(by_host(near)).collect(),
+            counted: self.selecting(shape),
+            caps: spread_by_host(&shape.spreads).filter_map(|spread| Some((self.rank(spread.selector)?, spread.max_skew))).collect(),
+            apart: by_host(&shape.apart).filter_map(ranked).collect(),
+            rather_apart: by_host(apart).filter_map(ranked).collect(),
+            near: by_host(&shape.near).chain(by_host(near)).filter_map(ranked).collect(),
             ports: shape.ports.clone(),
             attached,
         }
@@ -113,8 +132,8 @@ impl Needs {
     }
 
     /// How many of these pods one node can have at the most, and for the sake of which selector.
-    pub(super) fn most_of_itself(&self) -> Option<(SelectorId, u32)> {
-        let own = |id: &SelectorId| self.counted.contains(id);
+    pub(super) fn most_of_itself(&self) -> Option<(Rank, u32)> {
+        let own = |id: &Rank| self.counted.contains(id);
         let alone = self.apart.iter().chain(&self.rather_apart).filter(|id| own(id)).map(|id| (*id, 1));
         let capped = self.caps.iter().filter(|(id, _)| own(id)).copied();
         alone.chain(capped).min_by_key(|(_, most)| *most)
@@ -132,11 +151,11 @@ impl Company {
         self.ports.extend(ports.iter().cloned());
     }
 
-    fn entry(&self, selector: SelectorId) -> Option<&Entry> {
+    fn entry(&self, selector: Rank) -> Option<&Entry> {
         self.of.iter().find(|entry| entry.selector == selector)
     }
 
-    fn entry_mut(&mut self, selector: SelectorId) -> &mut Entry {
+    fn entry_mut(&mut self, selector: Rank) -> &mut Entry {
         let at = self.of.iter().position(|entry| entry.selector == selector).unwrap_or_else(|| {
             self.of.push(Entry { selector, count: 0, refused_by: 0, cap: u32::MAX });
             self.of.len() - 1
@@ -145,7 +164,7 @@ impl Company {
     }
 
     /// How many there are of a selector.
-    pub(super) fn count(&self, selector: SelectorId) -> u32 {
+    pub(super) fn count(&self, selector: Rank) -> u32 {
         self.entry(selector).map_or(0, |entry| entry.count)
     }
 
@@ -209,12 +228,10 @@ impl Company {
 
     /// Takes in pods that run already: what they asked for when they came is the past, but for those that they refuse.
     pub(super) fn add_running(&mut self, rules: &HostRules, shape: &Shape, count: u32) {
-        if shape.selected_by.meets(&rules.0) {
-            for id in shape.selected_by.iter().filter(|id| rules.0.contains(*id)) {
-                self.entry_mut(id).count += count;
-            }
+        for id in rules.selecting(shape) {
+            self.entry_mut(id).count += count;
         }
-        for id in by_host(&shape.apart) {
+        for id in by_host(&shape.apart).filter_map(|id| rules.rank(id)) {
             self.entry_mut(id).refused_by += count;
         }
         self.ports.extend(shape.ports.iter().cloned());

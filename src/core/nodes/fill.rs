@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::company::{Company, Needs};
+use super::company::{Company, Needs, Rank};
 use super::constraint::HostPort;
 use super::market::SiteId;
 use super::pack::{FEW, Family, Left, Machine, Packer, Rest, Till, float, price_of, times};
 use super::place::Part;
 use super::purchase::too_few;
-use super::selector::SelectorId;
 
 /// Of many families, so many types that are cheapest by what their resources are worth are tried for each machine.
 const TRIED: usize = 4;
@@ -66,6 +65,30 @@ impl Stock {
         parts.into_iter().map(|part| (part, std::mem::take(&mut counts[part]), why)).filter(|(_, count, _)| *count > 0).collect()
     }
 
+    /// A machine with so many pods of some families, as often as their parts allow without a change; none where there are too few of one.
+    pub(super) fn filling(&self, site: SiteId, goods: usize, of: &[(usize, u32)], most: u32) -> Option<Machine> {
+        let (mut holds, mut copies) = (Vec::new(), most);
+        for (family, count) in of {
+            let mut wanted = *count;
+            for part in self.families[*family].parts.iter().rev() {
+                let here = self.counts[*part].min(wanted);
+                if here == 0 {
+                    continue;
+                }
+                copies = copies.min(self.counts[*part] / here);
+                holds.push((*part, here));
+                wanted -= here;
+                if wanted == 0 {
+                    break;
+                }
+            }
+            if wanted > 0 {
+                return None;
+            }
+        }
+        Some(Machine { goods, site, holds, copies: copies.max(1) })
+    }
+
     /// Machines for one family alone: so many copies of each of the goods, with so many pods each. The last are not full.
     pub(super) fn filled(&self, family: usize, of: impl IntoIterator<Item = (usize, u32, u32)>) -> Vec<Machine> {
         let Family { site, parts, .. } = &self.families[family];
@@ -102,7 +125,7 @@ pub(super) struct Crowd {
 /// What keeps pods of a kind from sharing a machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Alone {
-    Selector(SelectorId),
+    Selector(Rank),
     Port(HostPort),
 }
 
@@ -213,7 +236,7 @@ impl Packer<'_, '_> {
     }
 
     /// Open goods of a site, the cheapest against what their resources are worth first.
-    fn by_value(&self, stock: &Stock, site: SiteId, till: &Till) -> Vec<usize> {
+    pub(super) fn by_value(&self, stock: &Stock, site: SiteId, till: &Till) -> Vec<usize> {
         let of = self.market.site(site);
         let Some(prices) = stock.prices.get(&site) else { return of.by_price.clone() };
         let value = |goods: usize| self.rooms[goods].iter().zip(prices).map(|(room, price)| float((*room).max(0)) * price).sum::<f64>();
@@ -482,9 +505,17 @@ impl Order {
                 // Of few, the one with the largest share of the machine, as often as it fits.
                 (0..size.len()).map(share).fold(0.0, f64::max)
             } else {
-                // Of many, the one that takes most of what there is most of and what is scarce.
-                let dims = (0..size.len()).filter(|d| size[*d] > 0);
-                dims.map(|d| self.prices.get(d).copied().unwrap_or(1.0) * float(size[d]) * float(room[d]) / float(whole[d].max(1))).sum()
+                // Of many, a large one that takes of each resource as there is left of it, so that none is left over when another is used up.
+                let (mut both, mut mine, mut theirs) = (0.0, 0.0, 0.0);
+                for d in 0..size.len() {
+                    let weight = self.prices.get(d).copied().unwrap_or(1.0) * float(whole[d].max(0));
+                    let (a, b) = (share(d), float(room[d]) / float(whole[d].max(1)));
+                    both += weight * a * b;
+                    mine += weight * a * a;
+                    theirs += weight * b * b;
+                }
+                let alike = if mine > 0.0 && theirs > 0.0 { both * both / (mine * theirs) } else { 0.0 };
+                alike * alike * mine.sqrt()
             };
             if best.as_ref().is_none_or(|(most, _, _)| score > *most) {
                 best = Some((score, at, fit));

@@ -3,6 +3,7 @@
 mod bins;
 pub mod claim;
 pub mod cluster;
+mod columns;
 mod company;
 pub mod constraint;
 pub mod decide;
@@ -28,6 +29,8 @@ mod topology;
 mod why;
 pub mod workload;
 mod worth;
+
+pub use pack::MACHINE;
 
 #[cfg(test)]
 mod random_tests;

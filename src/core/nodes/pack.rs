@@ -16,24 +16,27 @@ use super::market::{Market, SiteId};
 use super::place::{Class, Part};
 use super::purchase::{Purchase, purchase};
 use super::resources::Resources;
+use super::columns::fillings;
 use super::worth::resource_prices;
 use crate::name::Name;
 use crate::units::MicroDollarsPerHour;
 
 /// Above this many pods of one family the best type by ratio is bought in bulk, and only the rest is solved exactly.
-const EXACT: u32 = 4096;
+const EXACT: u32 = 1024;
 /// Families are few up to this number: then every type is tried, and each family alone too.
 pub(super) const FEW: usize = 8;
 /// Pods are appraised anew after so many kinds of machine.
-const APPRAISE: u32 = 16;
+const APPRAISE: u32 = 24;
 /// Other ways to pack are tried for no more families times pods than this.
 const MOST_TO_COMPARE: u64 = 20_000_000;
 
 /// The worst third of the machines is packed anew, then fewer.
 const REPACKED: [u32; 5] = [3, 6, 2, 10, 4];
+/// Fewer pods than this are not worth a linear program.
+const BULK: u64 = 200;
 
 /// What a machine costs beside its price, an hour: one more thing to boot, to pull images onto and to lose. One machine more has to save more than this.
-pub const MACHINE: MicroDollarsPerHour = MicroDollarsPerHour(10);
+pub const MACHINE: MicroDollarsPerHour = MicroDollarsPerHour(2_000);
 
 /// Pods that ask for the same resources of the same machines.
 #[derive(Debug)]
@@ -176,20 +179,11 @@ impl<'a, 'b> Packer<'a, 'b> {
         let families = self.families(&able).len();
         let pods: u64 = able.iter().map(|(_, count, _)| u64::from(*count)).sum();
         let many = pods.saturating_mul(families as u64) > MOST_TO_COMPARE;
-        let mut best = self.run(&able, &mut till.clone(), if families == 1 { Worth::Alone } else { Worth::Resources });
-        if plain && families > 1 {
-            if families <= FEW {
-                let apart = self.apart(&able, &mut till.clone());
-                self.prefer(&mut best, apart);
-            }
-            if !many {
-                let alone = self.run(&able, &mut till.clone(), Worth::Alone);
-                self.prefer(&mut best, alone);
-                let first_fit = self.first_fit(&able, &mut till.clone());
-                self.prefer(&mut best, first_fit);
-                self.repack(&mut best, &till);
-            }
-        }
+        let mut best = if plain && families > 1 && families <= FEW && pods > BULK && !self.minds_values() {
+            self.by_columns(&able, &mut till.clone())
+        } else {
+            self.best_of(&able, &till, plain, many)
+        };
         for machine in &best.machines {
             let goods = &self.market.goods[machine.goods];
             let stall = &mut self.market.stalls[goods.stall];
@@ -201,6 +195,67 @@ impl<'a, 'b> Packer<'a, 'b> {
         }
         best.left.extend(unable);
         best
+    }
+
+    /// The best of several ways to pack machine by machine.
+    fn best_of(&mut self, wanted: &[Rest], till: &Till, plain: bool, many: bool) -> Outcome {
+        let families = self.families(wanted).len();
+        let mut best = self.run(wanted, &mut till.clone(), if families == 1 { Worth::Alone } else { Worth::Resources });
+        if plain && families > 1 {
+            if families <= FEW {
+                let apart = self.apart(wanted, &mut till.clone());
+                self.prefer(&mut best, apart);
+            }
+            if !many {
+                let alone = self.run(wanted, &mut till.clone(), Worth::Alone);
+                self.prefer(&mut best, alone);
+                let first_fit = self.first_fit(wanted, &mut till.clone());
+                self.prefer(&mut best, first_fit);
+                self.repack(&mut best, till);
+            }
+        }
+        best
+    }
+
+    /// Many pods of few families, those of one site at a time: the fillings of a linear program as often as whole numbers allow, and the best of several ways
+    /// for the rest.
+    fn by_columns(&mut self, wanted: &[Rest], till: &mut Till) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut stock = self.stock(wanted);
+        let sites: BTreeSet<SiteId> = stock.families.iter().map(|family| family.site).collect();
+        for site in sites {
+            let members: Vec<usize> = (0..stock.families.len()).filter(|i| stock.families[*i].site == site).collect();
+            let of = self.market.site(site);
+            let goods: Vec<usize> = of.by_price.iter().copied().filter(|goods| !till.closed[*goods]).collect();
+            let rooms: Vec<(&[i64], f64)> = goods.iter().map(|goods| (&self.rooms[*goods][..], price_of(of.prices[*goods]))).collect();
+            let sizes: Vec<&[i64]> = members.iter().map(|i| &stock.families[*i].size[..]).collect();
+            let counts: Vec<u32> = members.iter().map(|i| stock.families[*i].left).collect();
+            let mut machines = Vec::new();
+            for (filling, times) in fillings(&sizes, &counts, &rooms, self.effort) {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of machines, not negative; a cast saturates")]
+                let copies = (times + 1e-6).floor() as u32;
+                let holds = members.iter().copied().zip(filling.holds).filter(|(_, count)| *count > 0).collect::<Vec<_>>();
+                machines.push((goods[filling.of], holds, copies));
+            }
+            for (goods, holds, copies) in machines {
+                let mut bought = 0;
+                while bought < copies {
+                    // Families of several parts change from one to the next in between.
+                    let Some(machine) = stock.filling(site, goods, &holds, copies - bought) else { break };
+                    let before = outcome.machines.len();
+                    self.book(machine, &mut stock, till, &mut outcome);
+                    match outcome.machines.get(before) {
+                        Some(machine) => bought += machine.copies,
+                        None => break,
+                    }
+                }
+            }
+        }
+        let rest = stock.rest(Left::NothingFits);
+        let packed = self.best_of(&rest, till, true, false);
+        outcome.machines.extend(packed.machines);
+        outcome.left.extend(packed.left);
+        outcome
     }
 
     fn prefer(&self, best: &mut Outcome, other: Outcome) {
@@ -487,7 +542,7 @@ impl<'a, 'b> Packer<'a, 'b> {
             }
         }
         if machine.copies > 0 {
-            for (part, count) in &machine.holds {
+                for (part, count) in &machine.holds {
                 stock.take(self.parts, *part, count * machine.copies);
             }
             outcome.machines.push(machine);
@@ -498,13 +553,19 @@ impl<'a, 'b> Packer<'a, 'b> {
     fn exact(&mut self, stock: &Stock, lead: usize, till: &Till) -> Vec<Machine> {
         let family = &stock.families[lead];
         let of = self.market.site(family.site);
-        let kinds: Vec<(usize, u32, i64)> = of
+        // A type that holds no more than a cheaper one is of no use.
+        let mut most = 0;
+        let mut kinds: Vec<(usize, u32, i64)> = of
             .by_price
             .iter()
             .filter(|goods| !till.closed[**goods])
             .map(|goods| (*goods, times(&family.size, &self.rooms[*goods]).min(family.left), of.prices[*goods]))
-            .filter(|(_, fit, _)| *fit > 0)
             .collect();
+        kinds.retain(|(_, fit, _)| {
+            let larger = *fit > most;
+            most = most.max(*fit);
+            larger
+        });
         let ratio = |kind: &(usize, u32, i64)| price_of(kind.2) / f64::from(kind.1);
         if family.left > EXACT {
             let best = kinds.iter().enumerate().min_by(|(i, a), (j, b)| ratio(a).total_cmp(&ratio(b)).then(b.1.cmp(&a.1)).then(i.cmp(j)));

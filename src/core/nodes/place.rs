@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
-use super::company::{HostRules, Needs};
+use super::company::{HostRules, Needs, Rank};
 use super::constraint::{Preferred, Term};
 use super::decide::Options;
 use super::market::{Market, SiteId};
@@ -108,7 +108,7 @@ impl<'a, 'b> Placing<'a, 'b> {
         let running: BTreeSet<ShapeId> =
             cluster.nodes.keys().filter_map(|node| cluster.load(node)).flat_map(|load| load.shapes.keys().copied()).collect();
         let running = || running.iter().map(|id| &**cluster.shapes.get(*id));
-        let hosts = HostRules::of(shapes().chain(running().filter(|shape| !shape.apart.is_empty())));
+        let hosts = HostRules::of(shapes().chain(running().filter(|shape| !shape.apart.is_empty())), &cluster.shapes);
         let mut topology = Topology::default();
         shapes().for_each(|shape| topology.learn(shape));
         running().for_each(|shape| topology.learn_running(shape));
@@ -444,7 +444,7 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
         loop {
             let open = |bin: &&Bin<'_>| bin.is_node() && bin.lets_in(&ask.shape.tolerations, ask.heed) && bin.answers(&ask.terms);
-            let fewest = |id| self.bins.iter().filter(open).map(|bin| bin.company.count(id)).min().unwrap_or(0);
+            let fewest = |id: Rank| self.bins.iter().filter(open).map(|bin| bin.company.count(id)).min().unwrap_or(0);
             let lift = ask.needs.caps.iter().map(|(id, _)| fewest(*id)).min().unwrap_or(0);
             let left = if lift > 0 { self.fill_to(ask, &[], count, lift) } else { count };
             if left == count || left == 0 {

@@ -153,6 +153,15 @@ impl Shapes {
         self.selected.clear();
     }
 
+    /// The selector of this number.
+    ///
+    /// # Panics
+    /// Never for a number that these shapes gave out.
+    #[must_use]
+    pub fn selector(&self, id: SelectorId) -> &PodSelector {
+        &self.selectors[id.0 as usize]
+    }
+
     /// How often selectors or namespaces have changed.
     #[must_use]
     pub const fn generation(&self) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! For resources that can be cut at will, the cheapest purchase and these prices are two sides of one linear program (its dual): maximise the value of the
 //! demand such that no machine holds more value than it costs. Few variables (the resources) and many rows (the machines), which the simplex method solves
-//! in a handful of exchanges.
+//! in a handful of exchanges. The same method prices pods by the fillings of machines that are known ([`super::columns`]).
 
 /// Below this a coefficient is taken to be nothing.
 const NOTHING: f64 = 1e-12;
@@ -12,10 +12,15 @@ const MOST_EXCHANGES: usize = 200;
 /// The prices of resources that make `demand` worth most, where each row of `rooms` (a machine's resources) may be worth no more than its price. All
 /// amounts are finite and not negative. A resource that no machine lacks is worth nothing.
 pub(super) fn resource_prices(demand: &[f64], rooms: &[(Vec<f64>, f64)]) -> Vec<f64> {
+    solve(demand, rooms).0
+}
+
+/// The same, and how many of each machine the cheapest purchase has.
+pub(super) fn solve(demand: &[f64], rooms: &[(Vec<f64>, f64)]) -> (Vec<f64>, Vec<f64>) {
     let n = demand.len();
-    let mut worth = vec![0.0; n];
+    let (mut worth, mut times) = (vec![0.0; n], vec![0.0; rooms.len()]);
     if rooms.is_empty() {
-        return worth;
+        return (worth, times);
     }
     // The condensed tableau: a row for each machine, a column for each resource, the last column the right side, the last row the objective.
     let width = n + 1;
@@ -49,7 +54,10 @@ pub(super) fn resource_prices(demand: &[f64], rooms: &[(Vec<f64>, f64)]) -> Vec<
             worth[*what] = (table[row * width + n] / demand[*what]).max(0.0);
         }
     }
-    worth
+    for (column, what) in columns.iter().enumerate().filter(|(_, what)| **what >= n) {
+        times[what - n] = (-table[last + column]).max(0.0);
+    }
+    (worth, times)
 }
 
 fn exchange(table: &mut [f64], width: usize, rows: usize, leave: usize, enter: usize) {
