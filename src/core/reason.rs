@@ -114,6 +114,7 @@ pub enum NoNode {
     Taint { pool: Name, key: Name },
     Label { pool: Name, key: Name },
     NothingFits { pool: Name, types: usize },
+    Requirements { pool: Name, types: usize },
     OutOfStock { pool: Name, types: usize, until: Timestamp },
     Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
     Volume { claim: Name, why: String },
@@ -137,6 +138,9 @@ impl fmt::Display for NoNode {
                 write!(f, "no instance type is known that pool {pool} may buy: its cloud has not said yet what it sells, or sells none")
             }
             Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
+            Self::Requirements { pool, types } => {
+                write!(f, "the requirements of pool {pool} exclude all {types} types that its cloud sells; widen spec.template.spec.requirements of it")
+            }
             Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
             Self::Limit { pool, resource, used, limit, least } => {
                 let amount = |n: i64| resources::amount(resource, n);

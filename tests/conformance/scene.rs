@@ -61,6 +61,17 @@ pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+/// The objects of a List, or the one object that a document is.
+fn unlisted(mut document: Value) -> Vec<Value> {
+    if document["kind"] != "List" {
+        return vec![document];
+    }
+    match document["items"].take() {
+        Value::Array(objects) => objects,
+        _ => Vec::new(),
+    }
+}
+
 pub fn pairs(value: &Value) -> BTreeMap<String, String> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
@@ -75,6 +86,7 @@ impl Scene {
     /// Why scene, types or plan cannot be read.
     pub fn of(documents: &str, types: &Path, said: &Said) -> Result<Self, String> {
         let documents: Vec<Value> = serde_saphyr::from_multiple(documents).map_err(|error| format!("the scene cannot be read: {error}"))?;
+        let documents = documents.into_iter().flat_map(unlisted).collect::<Vec<_>>();
         let kinds = sold::read(types)?;
         let plan: Value = serde_json::from_str(&said.out).map_err(|error| format!("{error}: no JSON in {}{}", said.out, said.errors))?;
         let (mut placed, mut unplaced, mut bound) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

@@ -89,7 +89,7 @@ fn against_type(
         for (shape, count) in pods {
             sum.add(&cluster.shapes.get(*shape).requests, *count);
         }
-        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
             if kept_off(daemon, &labels, &spec.taints).is_none() {
                 sum.add(&daemon.requests, 1);
             }

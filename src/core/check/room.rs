@@ -55,7 +55,7 @@ fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pod
     }
     // DaemonSets whose pods have not come yet need their room too.
     let mut expected = Resources::default();
-    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
         if kept_off(daemon, &node.labels, &taints).is_none() {
             expected.add(&daemon.requests, 1);
         }

@@ -116,7 +116,8 @@ fn node_bin<'a>(cluster: &'a Cluster, rules: &HostRules, name: &'a Name, node: &
     let nothing = Resources::default();
     let load = cluster.load(name);
     let (used, by_daemons) = load.map_or((&nothing, &nothing), |load| (&load.used, &load.used_by_daemons));
-    let daemons = daemons_on(cluster, &Requirements::from_labels(&node.labels), taints.iter().copied());
+    // What a node is, its labels say, and nothing but them.
+    let daemons = daemons_on(cluster, &Requirements::from_labels(&node.labels), taints.iter().copied(), false);
     let mut to_come = daemons.sum;
     to_come.take(by_daemons, 1);
     let mut free = offered.clone();
@@ -157,15 +158,21 @@ pub(super) struct Daemons {
 
 /// What DaemonSets will ask for on a claim's node, as far as it is known what that will be.
 pub(super) fn daemons_of(cluster: &Cluster, claim: &Claim) -> Daemons {
-    daemons_on(cluster, &will_be(claim), &claim.spec.taints)
+    daemons_on(cluster, &will_be(claim), &claim.spec.taints, true)
 }
 
-/// What DaemonSets will ask for on a node with these labels and taints.
-fn daemons_on<'a>(cluster: &Cluster, will_be: &Requirements, taints: impl IntoIterator<Item = &'a Taint> + Clone) -> Daemons {
+/// What DaemonSets will ask for on a node with these labels and taints. One that is still to come will have more labels than are known.
+fn daemons_on<'a>(
+    cluster: &Cluster,
+    will_be: &Requirements,
+    taints: impl IntoIterator<Item = &'a Taint> + Clone,
+    to_come: bool,
+) -> Daemons {
     let mut all = Daemons::default();
     // Each node registers and initializes before its pods come, and some DaemonSets wait for just that.
-    let given = |key: &str| well_known(key) || key == REGISTERED || key == INITIALIZED;
-    for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+    let given = |key: &str| to_come && well_known(key) || key == REGISTERED || key == INITIALIZED;
+    // What has to wait for a device that the planner does not know of takes no room on a node of which nobody knows whether it has one.
+    for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|shape| shape.beyond.is_empty()) {
         let lasting = taints.clone().into_iter().filter(|taint| !is_ephemeral(taint));
         if in_the_way(lasting, &shape.tolerations).is_none() && shape.wishes.iter().any(|wishes| will_be.refuses(wishes, &given).is_none())
         {
@@ -178,7 +185,7 @@ fn daemons_on<'a>(cluster: &Cluster, will_be: &Requirements, taints: impl IntoIt
 
 /// What DaemonSets will ask for on a new machine of this pool, as far as the pool says what that will be.
 pub(super) fn daemons_in(cluster: &Cluster, pool: &Pool, machine: &Requirements) -> Daemons {
-    daemons_on(cluster, &pool.wishes.and(machine), &pool.taints)
+    daemons_on(cluster, &pool.wishes.and(machine), &pool.taints, true)
 }
 
 /// What a claim's node was bought for, less the pods of these shapes that are on it by now.

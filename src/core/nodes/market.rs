@@ -279,6 +279,11 @@ impl<'a> Market<'a> {
         self.narrow(site, key, value).is_some()
     }
 
+    /// How many types the cloud of a pool sells, whatever the pool asks for.
+    pub(super) fn types_of(&self, pool: &Pool) -> usize {
+        self.offers.of(&pool.class).len()
+    }
+
     /// Marks goods of which the pool's limits allow no more.
     pub(super) fn close_what_is_spent(&mut self, stall: usize) {
         let Stall { pool, used, nodes, .. } = &self.stalls[stall];

@@ -628,10 +628,16 @@ impl<'a, 'b> Placing<'a, 'b> {
             more.truncate(MOST_DOMAINS);
             found = more;
         }
-        let room = !self.bins.is_empty();
         found
             .into_iter()
             .map(|(values, site)| {
+                let room = self.bins.iter().any(|bin| {
+                    ask.shape.requests.fits(&bin.free)
+                        && values.iter().all(|(key, value)| bin.value(key) == Some(value))
+                        && bin.lets_in(&ask.shape.tolerations, ask.heed)
+                        && bin.answers(&ask.terms)
+                        && bin.company.room_for(&ask.needs, 0, true) > 0
+                });
                 let site = site.filter(|site| self.can_be_bought(ask, *site));
                 let unit = site.map_or(i64::MAX, |site| self.unit(site, &ask.shape.requests));
                 Domain { values, site, unit, no_room: !room, closed: false }

@@ -27,6 +27,10 @@ fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNod
     let at = market.stalls.iter().position(|stall| stall.pool.name == pool.name)?;
     let site = market.site_for(&shape.wishes, &shape.tolerations, false);
     let Stall { used, nodes, types, out, .. } = &market.stalls[at];
+    let known = market.types_of(pool);
+    if *types == 0 && out.is_empty() && known > 0 {
+        return Some(NoNode::Requirements { pool: pool.name.clone(), types: known });
+    }
     let of_pool = market.site(site).by_price.iter().filter(|i| market.goods[**i].stall == at);
     let fitting: Vec<usize> = of_pool.copied().filter(|i| shape.requests.fits(&market.goods[*i].net)).collect();
     let shut = || fitting.iter().map(|i| &market.goods[*i]).filter(|goods| goods.closed).map(|goods| &goods.kind.capacity);
