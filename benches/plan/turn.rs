@@ -8,7 +8,7 @@ use springtide_core::check::check;
 use springtide_core::name::Name;
 use springtide_core::nodes::claim::ClaimSpec;
 use springtide_core::nodes::cluster::Cluster;
-use springtide_core::nodes::decide::{EFFORT, Memory, as_planned, decide};
+use springtide_core::nodes::decide::{Memory, Options, as_planned, decide};
 use springtide_core::nodes::offer::Offers;
 use springtide_core::plan::{Action, Plan};
 use springtide_core::units::MicroDollarsPerHour;
@@ -34,7 +34,7 @@ pub(crate) struct Measured {
 }
 
 fn turn(cluster: &Cluster, offers: &Offers) -> (Plan, Memory) {
-    decide(now(), cluster, &BTreeMap::new(), offers, EFFORT, Memory::default())
+    decide(now(), cluster, &BTreeMap::new(), offers, Options::default(), Memory::default())
 }
 
 /// Plans, several times where that is quick.

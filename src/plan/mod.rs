@@ -14,7 +14,7 @@ use springtide_core::check::{Breach, check};
 use springtide_core::name::Name;
 use springtide_core::nodes::INSTANCE_TYPE;
 use springtide_core::nodes::claim::{Claim, ClaimSpec};
-use springtide_core::nodes::decide::{EFFORT, Memory, decide};
+use springtide_core::nodes::decide::{Memory, Options, decide};
 use springtide_core::nodes::intent::intents;
 use springtide_core::nodes::launch::alternatives;
 use springtide_core::nodes::offer::{OfferingKey, Offers, StockOuts};
@@ -193,7 +193,7 @@ pub struct Decided<'a> {
 
 /// Decides, as at the newest moment that the objects tell of.
 #[must_use]
-pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings) -> Decided<'a> {
+pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings, options: Options) -> Decided<'a> {
     // What nobody scales has the replicas that it asks for itself; replicas come before nodes, so that their pods are planned for in the same turn.
     let mut wanted = objects.replicas();
     let mut replicas: Vec<Replicated> = objects.scaled.iter().map(|scaled| replicate(objects, scaled, readings, &mut wanted)).collect();
@@ -207,7 +207,7 @@ pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings) -
     // Nobody has watched these nodes: one without work is taken to have been so for as long as its pool asks for.
     let quiet = objects.cluster.nodes.keys().map(|node| (node.clone(), Timestamp::UNIX_EPOCH)).collect();
     let memory = Memory { quiet, ..Memory::default() };
-    let (plan, _) = decide(objects.now, &objects.cluster, &wanted, offers, EFFORT, memory);
+    let (plan, _) = decide(objects.now, &objects.cluster, &wanted, offers, options, memory);
     Decided { objects, offers, wanted, replicas, withheld, plan }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Needs {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Company {
     of: Vec<Entry>,
-    pub(super) ports: Vec<HostPort>,
+    ports: Vec<HostPort>,
     pub(super) attached: BTreeSet<(Name, Name)>,
 }
 
@@ -125,6 +125,11 @@ impl Company {
     /// Nobody but who takes these ports.
     pub(super) fn with_ports(ports: Vec<HostPort>) -> Self {
         Self { of: Vec::new(), ports, attached: BTreeSet::new() }
+    }
+
+    /// Takes in what takes these ports, whoever that is.
+    pub(super) fn take_ports(&mut self, ports: &[HostPort]) {
+        self.ports.extend(ports.iter().cloned());
     }
 
     fn entry(&self, selector: SelectorId) -> Option<&Entry> {

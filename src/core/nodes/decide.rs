@@ -35,8 +35,22 @@ pub struct Memory {
     pub tracks: BTreeMap<WorkloadKey, Track>,
 }
 
-/// How much one turn may compute: a bound on steps, so that the same input gives the same answer on any machine.
-pub const EFFORT: u64 = 50_000_000;
+/// How to decide: what people set once for a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How much one turn may compute: a bound on steps, so that the same input gives the same answer on any machine.
+    pub effort: u64,
+    /// Whether what pods would rather have is left to the scheduler alone (Karpenter's `PREFERENCE_POLICY=Ignore`).
+    pub ignore_preferences: bool,
+    /// Whether a pool's `minValues` give way where nothing could be bought otherwise (Karpenter's `MIN_VALUES_POLICY=BestEffort`).
+    pub relax_min_values: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { effort: 50_000_000, ignore_preferences: false, relax_min_values: false }
+    }
+}
 
 /// Decides for the whole cluster. `wanted` has the replicas that the workload layer decided on for each target.
 #[must_use]
@@ -45,14 +59,14 @@ pub fn decide(
     cluster: &Cluster,
     wanted: &BTreeMap<WorkloadKey, Replicas>,
     offers: &Offers,
-    effort: u64,
+    options: Options,
     mut memory: Memory,
 ) -> (Plan, Memory) {
     memory.stock.forget_past(now);
     let intents = intents(now, cluster, wanted, &mut memory.tracks);
     let mut plan = Plan { withheld: intents.withheld, actions: intents.probes, look_again: intents.look_again, ..Plan::default() };
     let classes = classes(cluster, &intents.intents, wanted);
-    let bought = place(now, cluster, classes, offers, &memory.stock, effort, &mut plan);
+    let bought = place(now, cluster, classes, offers, &memory.stock, options, &mut plan);
     announce(now, cluster, bought, &mut plan);
     // Each claim has at most one step in a turn: one that starts or ends is not looked at for emptiness.
     let mut busy = BTreeSet::new();
@@ -143,19 +157,19 @@ fn place(
     classes: Vec<Class>,
     offers: &Offers,
     stock: &StockOuts,
-    mut effort: u64,
+    options: Options,
     plan: &mut Plan,
 ) -> Vec<Purchase> {
     if classes.is_empty() {
         return Vec::new();
     }
     let mut market = Market::new(now, cluster, offers, stock);
-    let mut placing = Placing::new(cluster, &mut market, classes);
+    let mut placing = Placing::new(cluster, &mut market, classes, options);
     placing.settle_all();
-    let (mut bought, mut left) = placing.buy_parts(&mut effort);
+    let (mut bought, mut left) = placing.buy_parts();
     // What could not be bought with all preferences may be to be had without.
     if placing.relax(&mut left) {
-        let (more, still) = placing.buy_parts(&mut effort);
+        let (more, still) = placing.buy_parts();
         bought.extend(more);
         left.extend(still);
     }

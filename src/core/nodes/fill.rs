@@ -7,6 +7,7 @@ use super::constraint::HostPort;
 use super::market::SiteId;
 use super::pack::{FEW, Family, Left, Machine, Packer, Rest, Till, float, price_of, times};
 use super::place::Part;
+use super::purchase::too_few;
 use super::selector::SelectorId;
 
 /// Of many families, so many types that are cheapest by what their resources are worth are tried for each machine.
@@ -162,7 +163,7 @@ impl Packer<'_, '_> {
     fn begin(&self, site: SiteId, goods: Option<usize>) -> Open {
         let mut company = Company::default();
         if let Some(goods) = goods {
-            company.ports.extend(self.market.goods[goods].ports.iter().cloned());
+            company.take_ports(&self.market.goods[goods].ports);
         }
         let sum = vec![0; self.rooms.first().map_or(0, Vec::len)];
         Open { site, goods, company, sum, holds: Vec::new(), worth: 0.0 }
@@ -312,60 +313,55 @@ impl Packer<'_, '_> {
 
     /// Settles which type a machine is, fills what is left of it, and leaves the cheapest that holds it all.
     fn close(&mut self, stock: &Stock, mut open: Open, till: &Till) -> Option<Machine> {
-        let goods = self.cheapest(&open, till)?;
+        let goods = self.settled(stock, &mut open, till)?;
         if open.goods != Some(goods) {
             open.goods = Some(goods);
-            open.company.ports.extend(self.market.goods[goods].ports.iter().cloned());
+            open.company.take_ports(&self.market.goods[goods].ports);
             self.fill(stock, &mut open, till);
         }
-        if self.strict {
-            self.keep_choice(stock, &mut open)?;
-        }
-        let goods = self.cheapest(&open, till)?;
+        let goods = self.settled(stock, &mut open, till)?;
         Some(Machine { goods, site: open.site, holds: open.holds, copies: u32::MAX })
     }
 
-    /// The cheapest open type that holds what is on the machine.
-    fn cheapest(&self, open: &Open, till: &Till) -> Option<usize> {
-        let mut fitting = self
-            .market
-            .site(open.site)
-            .by_price
-            .iter()
-            .copied()
-            .filter(|goods| !till.closed[*goods] && holds(&self.rooms[*goods], &open.sum));
-        fitting.find(|goods| {
-            let ports = &self.market.goods[*goods].ports;
-            ports.is_empty()
-                || !open
-                    .holds
-                    .iter()
-                    .any(|(part, _)| self.parts[*part].needs.ports.iter().any(|port| ports.iter().any(|p| p.clashes_with(port))))
-        })
-    }
-
-    /// Takes pods off a machine until it leaves as many values to choose from as its pool asks for. None where not even one pod does.
-    fn keep_choice(&mut self, stock: &Stock, open: &mut Open) -> Option<()> {
-        let goods = open.goods?;
-        let stall = self.market.goods[goods].stall;
+    /// The cheapest open type that holds what is on the machine. Where none does that leaves as many values to choose from as its pool asks for, pods are
+    /// taken off until one does; none where not even one pod is left.
+    fn settled(&mut self, stock: &Stock, open: &mut Open, till: &Till) -> Option<usize> {
         loop {
-            if open.holds.is_empty() {
-                return None;
-            }
-            let fitting = self.market.site(open.site).by_price.iter().copied();
-            let fitting: Vec<usize> =
-                fitting.filter(|g| self.market.goods[*g].stall == stall && holds(&self.rooms[*g], &open.sum)).collect();
-            if super::purchase::too_few(self.market, stall, open.site, &fitting).is_none() {
-                return Some(());
+            if let Some(goods) = self.cheapest(open, till) {
+                return Some(goods);
             }
             let (part, count) = open.holds.last_mut()?;
-            let family = &stock.families[stock.family_of[*part]];
-            take(&mut open.sum, &family.size, 1);
+            take(&mut open.sum, &stock.families[stock.family_of[*part]].size, 1);
             *count -= 1;
             if *count == 0 {
                 open.holds.pop();
             }
+            if open.holds.is_empty() {
+                return None;
+            }
         }
+    }
+
+    /// The cheapest open type that holds what is on the machine, and whose pool then has enough to choose from.
+    fn cheapest(&self, open: &Open, till: &Till) -> Option<usize> {
+        let by_price = &self.market.site(open.site).by_price;
+        let asked: Vec<&HostPort> = open.holds.iter().flat_map(|(part, _)| &self.parts[*part].needs.ports).collect();
+        let fits = |goods: &usize| {
+            let ports = &self.market.goods[*goods].ports;
+            holds(&self.rooms[*goods], &open.sum) && !ports.iter().any(|taken| asked.iter().any(|port| port.clashes_with(taken)))
+        };
+        let mut fitting = by_price.iter().copied().filter(|goods| !till.closed[*goods]).filter(fits);
+        if !self.minds_values() {
+            return fitting.next();
+        }
+        let mut enough: BTreeMap<usize, bool> = BTreeMap::new();
+        fitting.find(|goods| {
+            let stall = self.market.goods[*goods].stall;
+            *enough.entry(stall).or_insert_with(|| {
+                let of_stall: Vec<usize> = by_price.iter().copied().filter(|goods| self.market.goods[*goods].stall == stall).filter(fits).collect();
+                too_few(self.market, stall, open.site, &of_stall).is_none()
+            })
+        })
     }
 
     /// Draws up to so many pods of a family onto a machine, as its company allows.

@@ -456,7 +456,7 @@ impl<'a, 'b> Packer<'a, 'b> {
         }
     }
 
-    fn minds_values(&self) -> bool {
+    pub(super) fn minds_values(&self) -> bool {
         self.strict && self.market.stalls.iter().any(|stall| stall.pool.wishes.0.values().any(|wish| wish.min_values.is_some()))
     }
 

@@ -11,6 +11,7 @@ use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs};
 use super::constraint::{Preferred, Term};
+use super::decide::Options;
 use super::market::{Market, SiteId};
 use super::pack::{Left, pack};
 use super::purchase::Purchase;
@@ -67,6 +68,7 @@ pub(super) struct Placing<'a, 'b> {
     domains: BTreeMap<(SiteId, Name, bool, bool), Rc<Vec<Name>>>,
     units: BTreeMap<(SiteId, Vec<i64>), i64>,
     dims: Vec<Name>,
+    options: Options,
 }
 
 /// One way of asking: what must hold, and those of the preferences that are to hold.
@@ -101,7 +103,7 @@ struct Domain {
 
 impl<'a, 'b> Placing<'a, 'b> {
     /// Begins a turn with these classes. `repeat` has those that were settled in an earlier round of the same turn.
-    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>) -> Self {
+    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, options: Options) -> Self {
         let shapes = || classes.iter().map(|class| &**cluster.shapes.get(class.shape));
         let running: BTreeSet<ShapeId> =
             cluster.nodes.keys().filter_map(|node| cluster.load(node)).flat_map(|load| load.shapes.keys().copied()).collect();
@@ -135,6 +137,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             domains: BTreeMap::new(),
             units: BTreeMap::new(),
             dims: dims.into_iter().collect(),
+            options,
         };
         placing.count_running();
         placing
@@ -311,7 +314,7 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
         let Some(volumes) = self.volumes(shape) else { return count };
         let mut preferred: Vec<&Preferred> = shape.preferences.iter().map(|preference| &preference.wish).collect();
-        preferred.retain(|wish| !matches!(wish, Preferred::Spread(_)));
+        preferred.retain(|wish| !self.options.ignore_preferences && !matches!(wish, Preferred::Spread(_)));
         let mut heed = self.asking_taints;
         loop {
             let asking = Asking {
@@ -663,9 +666,9 @@ impl<'a, 'b> Placing<'a, 'b> {
     }
 
     /// Buys machines for the parts. Returns them, and what could not be bought.
-    pub(super) fn buy_parts(&mut self, effort: &mut u64) -> (Vec<Purchase>, Vec<(Part, Left)>) {
+    pub(super) fn buy_parts(&mut self) -> (Vec<Purchase>, Vec<(Part, Left)>) {
         let parts = std::mem::take(&mut self.parts);
-        let (bought, left) = pack(self.market, &self.classes, &parts, false, effort);
+        let (bought, left) = pack(self.market, &self.classes, &parts, self.options.relax_min_values, &mut self.options.effort);
         (bought, left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect())
     }
 

@@ -67,7 +67,15 @@ pub(super) fn purchase(
     if !only {
         types.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| market.goods[a.1].kind.name.cmp(&market.goods[b.1].kind.name)));
     }
-    types.truncate(MOST_TYPES);
+    if types.len() > MOST_TYPES {
+        let needed = needed(market, chosen.stall, machine.site, &types);
+        let mut spare = MOST_TYPES.saturating_sub(needed.len());
+        types.retain(|(_, i)| {
+            let keep = needed.contains(i) || spare > 0;
+            spare -= usize::from(keep && !needed.contains(i));
+            keep
+        });
+    }
     let first = types.first().map_or(chosen, |(_, i)| &market.goods[*i]);
     let mut asked = first.kind.allocatable.clone();
     asked.take(&first.net, 1);
@@ -107,6 +115,26 @@ pub(super) fn purchase(
     vec![Purchase { spec, holds }; machine.copies as usize]
 }
 
+/// The cheapest types that have as many values of each label together as the pool asks for.
+fn needed(market: &Market<'_>, stall: usize, site: SiteId, types: &[(MicroDollarsPerHour, usize)]) -> BTreeSet<usize> {
+    let mut needed = BTreeSet::new();
+    let asked = market.stalls[stall].pool.wishes.0.iter().filter_map(|(key, wish)| Some((key, wish.min_values?)));
+    for (key, wanted) in asked {
+        let mut values: BTreeSet<Name> = BTreeSet::new();
+        for (_, i) in types {
+            if values.len() >= wanted as usize {
+                break;
+            }
+            let before = values.len();
+            market.site(site).ways[stall].iter().for_each(|way| market.goods[*i].values(key, way, &mut values));
+            if values.len() > before {
+                needed.insert(*i);
+            }
+        }
+    }
+    needed
+}
+
 /// The first label of which these types leave fewer values to choose from than their pool asks for (`minValues`), how many it asks for, and how many there
 /// are.
 pub(super) fn too_few(market: &Market<'_>, stall: usize, site: SiteId, types: &[usize]) -> Option<(Name, u32, usize)> {
@@ -114,8 +142,6 @@ pub(super) fn too_few(market: &Market<'_>, stall: usize, site: SiteId, types: &[
     let asked = pool.wishes.0.iter().filter_map(|(key, wish)| Some((key, wish.min_values?)));
     let mut asked = asked.peekable();
     asked.peek()?;
-    // Of the cheapest only: a claim lists no more.
-    let types = &types[..types.len().min(MOST_TYPES)];
     asked.find_map(|(key, wanted)| {
         let mut values: BTreeSet<Name> = BTreeSet::new();
         for way in &market.site(site).ways[stall] {

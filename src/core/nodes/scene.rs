@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::claim::Claim;
 use super::cluster::{Cluster, Node, Pod, PodPhase, PodRole};
-use super::decide::{EFFORT, Memory, decide};
+use super::decide::{Memory, Options, decide};
 use super::offer::{CapacityType, ClassRef, InstanceType, Offering, OfferingKey, Offers};
 use super::pool::{Budget, BudgetNodes, ConsolidationPolicy, Disruption, Limits, Pool};
 use super::requirement::{Labels, Operator, Requirement, Requirements};
@@ -271,7 +271,7 @@ impl Scene {
     /// Decides, and fails where the plan is in breach of what must be true of any.
     pub(crate) fn decide(&mut self) -> Plan {
         let memory = std::mem::take(&mut self.memory);
-        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, EFFORT, memory);
+        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, Options::default(), memory);
         self.memory = memory;
         let breaches = check(self.now, &self.cluster, &self.wanted, &self.offers, &plan);
         assert!(breaches.is_empty(), "{}\n{}", breaches.iter().map(|b| format!("{b}\n")).collect::<String>(), print(&plan));
