@@ -8,6 +8,7 @@ mod resolve;
 mod scaled;
 mod standing;
 mod state;
+mod surroundings;
 mod tell;
 mod turn;
 

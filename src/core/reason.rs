@@ -139,7 +139,10 @@ impl fmt::Display for NoNode {
             }
             Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
             Self::Requirements { pool, types } => {
-                write!(f, "the requirements of pool {pool} exclude all {types} types that its cloud sells; widen spec.template.spec.requirements of it")
+                write!(
+                    f,
+                    "the requirements of pool {pool} exclude all {types} types that its cloud sells; widen spec.template.spec.requirements of it"
+                )
             }
             Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
             Self::Limit { pool, resource, used, limit, least } => {

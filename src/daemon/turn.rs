@@ -70,8 +70,9 @@ impl Daemon {
 
     pub(super) fn decide_nodes(&mut self, now: Timestamp) -> Plan {
         let memory = std::mem::take(&mut self.state.memory);
-        self.state.cluster.classify(now);
-        let (mut plan, memory) = nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, self.options, memory);
+        self.state.classify(now);
+        let (mut plan, memory) =
+            nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, self.options, memory);
         self.state.memory = memory;
         // A plan that breaks a promise is a defect of ours: what it breaks it with is not done, and the rest is.
         let breaches = check::check(now, &self.state.cluster, &self.state.wanted, &self.state.offers, &plan);

@@ -66,6 +66,9 @@ profiles:
             - {maxSkew: 2, minDomains: 3, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}
             - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway}";
 
+/// Pods by name; none where there is no default.
+type Counted = Option<&'static [&'static str]>;
+
 /// Which pods the default spread of a pod counts; none where it has none.
 fn counted(objects: &Objects, name: &str) -> Option<Vec<String>> {
     shape(objects, &format!("default/{name}")).spreads.first().map(|spread| selected(objects, spread.selector))
@@ -100,7 +103,7 @@ fn defaults_are_for_pods_that_declare_nothing_and_keep_what_they_say() {
 
 #[test]
 fn a_default_counts_the_pods_of_the_owners_selector() {
-    let table: [(&str, Vec<String>, Option<&[&str]>); 8] = [
+    let table: [(&str, Vec<String>, Counted); 8] = [
         (
             "a ReplicaSet's selector, not the pod's labels",
             vec![
@@ -165,7 +168,7 @@ fn a_default_counts_the_pods_of_the_owners_selector() {
 
 #[test]
 fn a_default_counts_the_pods_that_all_matching_services_select() {
-    let table: [(&[(&str, &str)], Option<&[&str]>); 6] = [
+    let table: [(&[(&str, &str)], Counted); 6] = [
         (&[("default", "selector: {app: a}")], Some(&["default/p", "default/q"])),
         (&[("default", "selector: {app: a}"), ("default", "selector: {tier: x}")], Some(&["default/p"])),
         (&[("default", "selector: {app: other}")], None),

@@ -46,7 +46,8 @@ fn not_ready(pool: &NodePool) -> Option<String> {
     let ready = conditions::get(&status.conditions, conditions::karpenter::READY)?;
     let is_old = ready.observed_generation < pool.metadata.generation;
     let message = if ready.message.is_empty() { &ready.reason } else { &ready.message };
-    (ready.status.known() == Some(&conditions::Status::False) && !is_old).then(|| format!("its status says that it is not ready: {message}"))
+    (ready.status.known() == Some(&conditions::Status::False) && !is_old)
+        .then(|| format!("its status says that it is not ready: {message}"))
 }
 
 impl Objects {

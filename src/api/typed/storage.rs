@@ -11,7 +11,7 @@ use springtide_core::nodes::storage::{StorageClass, Volume, VolumeClaim};
 
 use super::pod::requirement;
 use super::{Unclear, created, key};
-use crate::labels::{HOSTNAME, OLD_SPELLINGS, REGION, ZONE, normalized};
+use crate::labels::{OLD_SPELLINGS, REGION, ZONE, normalized};
 
 /// Provisioners of before CSI, and the drivers that took their place (`k8s.io/csi-translation-lib`).
 const DRIVERS: [(&str, &str); 7] = [
@@ -36,6 +36,8 @@ const PLACES: [(&str, &str); 6] = [
 const BETWEEN_ZONES: &str = "__";
 /// Annotations, new and old, of the class that claims get which name none.
 const DEFAULT_CLASS: [&str; 2] = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+/// Annotation of a claim that is bound. The binder writes it last of all.
+const BOUND: &str = "pv.kubernetes.io/bind-completed";
 /// Where a claim names its class if it is older than the field for it.
 const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
@@ -43,11 +45,13 @@ const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 #[must_use]
 pub fn claim(object: &PersistentVolumeClaim) -> (Key, VolumeClaim) {
     let spec = object.spec.as_ref();
-    let noted = object.metadata.annotations.as_ref().and_then(|notes| notes.get(CLASS));
+    let note = |name: &str| object.metadata.annotations.as_ref().and_then(|notes| notes.get(name));
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
     let claim = VolumeClaim {
-        class: noted.or_else(|| spec?.storage_class_name.as_ref()).map(Name::from),
+        class: note(CLASS).or_else(|| spec?.storage_class_name.as_ref()).map(Name::from),
         volume: spec.and_then(|spec| spec.volume_name.as_deref()).filter(|name| !name.is_empty()).map(Name::from),
-        lost: object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost"),
+        bound: note(BOUND).is_some() || phase == Some("Bound"),
+        lost: phase == Some("Lost"),
         deleting: object.metadata.deletion_timestamp.is_some(),
     };
     (key(&object.metadata), claim)
@@ -63,12 +67,10 @@ pub fn volume(object: &PersistentVolume) -> Result<(Name, Volume), Unclear> {
     let spec = object.spec.as_ref().unwrap_or(&nothing);
     let required = spec.node_affinity.as_ref().and_then(|affinity| affinity.required.as_ref());
     let terms = required.map(|required| required.node_selector_terms.as_slice()).unwrap_or_default();
-    // A pod that goes elsewhere does not take the name of its node along: Karpenter leaves it out, and so do we.
-    let is_of_node = spec.local.is_some() || spec.host_path.is_some();
     let mut reach = Vec::new();
     for (i, term) in terms.iter().enumerate() {
         let field = format!("spec.nodeAffinity.required.nodeSelectorTerms[{i}]");
-        reach.extend(place(term, is_of_node, &field)?);
+        reach.extend(place(term, &field)?);
     }
     let (driver, handle) = source(spec).unwrap_or_default();
     if reach.iter().any(|place| place.0.is_empty()) {
@@ -116,10 +118,10 @@ fn place_label(key: &str) -> &str {
 }
 
 /// One place where a volume can be had; none where a term asks for nothing, which is no place.
-fn place(term: &NodeSelectorTerm, is_of_node: bool, field: &str) -> Result<Option<Requirements>, Unclear> {
+fn place(term: &NodeSelectorTerm, field: &str) -> Result<Option<Requirements>, Unclear> {
     let all = term.match_expressions.as_deref().unwrap_or_default();
     let mut place = Requirements::default();
-    for expression in all.iter().filter(|expression| !(is_of_node && expression.key == HOSTNAME)) {
+    for expression in all {
         let values: Vec<String> = zones(expression.values.iter().flatten());
         // Azure says of a disk that is in no zone that its zone is nothing.
         if values.is_empty() && expression.values.iter().flatten().next().is_some() {

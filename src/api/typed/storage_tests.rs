@@ -38,16 +38,8 @@ fn volumes_are_where_their_affinity_says_by_labels_that_every_machine_has() {
         (csi, affinity(&zone("topology.disk.csi.azure.com/zone", "'', a")), vec!["topology.kubernetes.io/zone In a"]),
         // a term that asks for nothing is no place
         (csi, affinity(&format!("{{}}, {}", zone("rack", "7"))), vec!["rack In 7"]),
-        // the name of a node counts but for what is of that node alone
-        (csi, affinity(&zone("kubernetes.io/hostname", "n")), vec!["kubernetes.io/hostname In n"]),
-        ("local: {path: /x}", affinity(&zone("kubernetes.io/hostname", "n")), vec![]),
-        (
-            "hostPath: {path: /x}",
-            affinity(
-                "{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [n]}, {key: rack, operator: In, values: ['7']}]}",
-            ),
-            vec!["rack In 7"],
-        ),
+        // what is on a disk of one node is there and nowhere else
+        ("local: {path: /x}", affinity(&zone("kubernetes.io/hostname", "n")), vec!["kubernetes.io/hostname In n"]),
     ];
     for (source, affinity, expected) in table {
         let comma = if affinity.is_empty() { "" } else { ", " };
@@ -108,7 +100,9 @@ fn classes_say_what_makes_volumes_where_and_when() {
 fn claims_name_a_class_a_volume_or_nothing() {
     let read = |yaml: &str| claim(&object(&format!("metadata: {{name: c, namespace: n}}\n{yaml}"))).1;
     let new = read("spec: {}");
-    assert!(new.class.is_none() && new.volume.is_none() && !new.lost && !new.deleting);
+    assert!(new.class.is_none() && new.volume.is_none() && !new.bound && !new.lost && !new.deleting);
+    assert!(!read("spec: {volumeName: v}").bound && read("spec: {volumeName: v}\nstatus: {phase: Bound}").bound);
+    assert!(claim(&object("metadata: {name: c, annotations: {pv.kubernetes.io/bind-completed: 'yes'}}\nspec: {}")).1.bound);
     let lost = read("spec: {storageClassName: '', volumeName: v}\nstatus: {phase: Lost}");
     assert!(lost.lost && lost.class.as_deref() == Some("") && lost.volume.as_deref() == Some("v"));
     let old = claim(&object("metadata: {name: c, annotations: {volume.beta.kubernetes.io/storage-class: fast}}\nspec: {}")).1;

@@ -25,6 +25,8 @@ pub struct VolumeClaim {
     pub class: Option<Name>,
     /// The PersistentVolume that it is bound to, or asks for.
     pub volume: Option<Name>,
+    /// Whether it is bound to it.
+    pub bound: bool,
     /// Whether its volume is gone.
     pub lost: bool,
     /// Whether it is being deleted.
@@ -79,16 +81,16 @@ pub struct VolumeNeeds {
     pub attached: BTreeSet<(Name, Name)>,
 }
 
+/// A driver and what it calls a volume.
+type Attached = (Name, Name);
+
 /// No more ways to combine the volumes of one pod are looked at.
 const MOST_WAYS: usize = 64;
 
-/// Labels by which volumes tell where they are; a class or volume that speaks of another leaves no node that we could buy.
-fn of_place(key: &str) -> bool {
-    key.starts_with("topology.")
-        || key.starts_with("failure-domain.")
-        || key.starts_with("kubernetes.io/")
-        || key.contains("node.kubernetes.io/")
-}
+/// Drivers and labels of nodes that their cloud runs itself, beside ours: what they have is nowhere else (EKS Auto Mode).
+const OF_OTHER_NODES: [&str; 2] = ["ebs.csi.eks.amazonaws.com", "eks.amazonaws.com/compute-type"];
+/// What stands for a driver where nothing makes volumes.
+const NO_DRIVER: &str = "kubernetes.io/no-provisioner";
 
 impl Storage {
     /// What these volumes ask of a node together.
@@ -120,7 +122,7 @@ impl Storage {
         Ok(needs)
     }
 
-    fn one(&self, used: &VolumeUse) -> Result<(Vec<Requirements>, Option<(Name, Name)>), String> {
+    fn one(&self, used: &VolumeUse) -> Result<(Vec<Requirements>, Option<Attached>), String> {
         let claim = self.claims.get(&used.claim);
         let (asked, volume) = match (claim, &used.ephemeral) {
             (Some(claim), _) if claim.lost => return Err("its volume is gone".to_owned()),
@@ -134,6 +136,12 @@ impl Storage {
             if volume.deleting {
                 return Err(format!("PersistentVolume {name} is being deleted"));
             }
+            if claim.is_some_and(|claim| !claim.bound) {
+                return Err(format!("it is not bound yet to PersistentVolume {name}, which it asks for"));
+            }
+            if OF_OTHER_NODES.contains(&volume.driver.as_str()) {
+                return Err(format!("its driver {} serves only nodes that others run", volume.driver));
+            }
             let attached = (!volume.driver.is_empty()).then(|| (volume.driver.clone(), volume.handle.clone()));
             return Ok((volume.reach.clone(), attached));
         }
@@ -145,11 +153,14 @@ impl Storage {
         if !class.waits {
             return Err("it has no volume yet, and its StorageClass does not wait for a node to make one".to_owned());
         }
-        if class.driver == "kubernetes.io/no-provisioner" {
+        if class.driver == NO_DRIVER {
             return Err("it has no volume yet, and nothing makes volumes of its StorageClass".to_owned());
         }
-        if let Some(key) = class.reach.iter().flat_map(|term| term.0.keys()).find(|key| !of_place(key)) {
-            return Err(format!("its StorageClass asks for nodes by the label {key}, which new nodes do not have"));
+        if OF_OTHER_NODES.contains(&class.driver.as_str()) {
+            return Err(format!("the driver of its StorageClass, {}, serves only nodes that others run", class.driver));
+        }
+        if let Some(key) = class.reach.iter().flat_map(|term| term.0.keys()).find(|key| OF_OTHER_NODES.contains(&key.as_str())) {
+            return Err(format!("its StorageClass asks for nodes by the label {key}, which only nodes have that others run"));
         }
         let handle = Name::from(format!("{}/{}", used.claim.namespace, used.claim.name));
         Ok((class.reach.clone(), Some((class.driver.clone(), handle))))
@@ -190,7 +201,7 @@ mod tests {
         all.classes.insert("bc".into(), class(&["b", "c"]));
         all.classes.insert("now".into(), StorageClass { waits: false, ..class(&[]) });
         for name in ["ab", "bc", "now"] {
-            let claim = VolumeClaim { class: Some(name.into()), volume: None, lost: false, deleting: false };
+            let claim = VolumeClaim { class: Some(name.into()), volume: None, bound: false, lost: false, deleting: false };
             all.claims.insert(Key::new("x", name), claim);
         }
         all
@@ -214,6 +225,23 @@ mod tests {
         }
         let made_with_the_pod = VolumeUse { ephemeral: Some(Some("ab".into())), ..used("missing") };
         assert_eq!(storage().needs(&[made_with_the_pod]).map(|needs| needs.reach.len()), Ok(2));
+    }
+
+    #[test]
+    fn a_claim_has_to_be_bound_to_its_volume_and_the_driver_to_serve_our_nodes() {
+        let mut all = storage();
+        let driver = |driver: &str| Volume { driver: driver.into(), handle: "h".into(), reach: Vec::new(), deleting: false };
+        all.volumes = BTreeMap::from([("v".into(), driver("csi")), ("w".into(), driver(OF_OTHER_NODES[0]))]);
+        for (claim, volume, bound) in [("bound", "v", true), ("asks", "v", false), ("elsewhere", "w", true)] {
+            let claim_of = VolumeClaim { class: None, volume: Some(volume.into()), bound, lost: false, deleting: false };
+            all.claims.insert(Key::new("x", claim), claim_of);
+        }
+        assert!(all.needs(&[used("bound")]).is_ok_and(|needs| needs.attached.len() == 1));
+        assert!(all.needs(&[used("asks")]).is_err() && all.needs(&[used("elsewhere")]).is_err());
+        all.classes.get_mut("ab").expect("it is there").driver = OF_OTHER_NODES[0].into();
+        assert!(all.needs(&[used("ab")]).is_err());
+        all.classes.get_mut("bc").expect("it is there").reach = vec![wishes(&[(OF_OTHER_NODES[1], "auto")])];
+        assert!(all.needs(&[used("bc")]).is_err());
     }
 
     #[test]
