@@ -5,6 +5,7 @@ mod brokers;
 mod check;
 mod cluster;
 mod container;
+mod oracle;
 mod page;
 mod plan;
 mod stage;

@@ -34,6 +34,10 @@ pub struct Options {
     pub api_server_flags: Vec<String>,
     /// More flags of kube-controller-manager.
     pub controller_manager_flags: Vec<String>,
+    /// More fields of the scheduler's configuration file, as `KubeSchedulerConfiguration` spells them.
+    pub scheduler_configuration: serde_json::Map<String, serde_json::Value>,
+    /// Parts that are not started. Without kube-controller-manager no namespace gets a ServiceAccount, which pods need unless its admission is off.
+    pub without: Vec<Component>,
 }
 
 impl Default for Options {
@@ -44,6 +48,8 @@ impl Default for Options {
             etcd_quota_bytes: 4 << 30,
             api_server_flags: Vec::new(),
             controller_manager_flags: Vec::new(),
+            scheduler_configuration: serde_json::Map::new(),
+            without: Vec::new(),
         }
     }
 }
@@ -91,7 +97,9 @@ impl Plane {
             plane.launch(Component::ControllerManager, layout.controller_manager(&plane.options), healthz),
             plane.launch(Component::Kwok, layout.kwok(), url("http", layout.kwok.address()) + "/healthz"),
         )?;
-        plane.until_pods_are_admitted().await?;
+        if !plane.options.without.contains(&Component::ControllerManager) {
+            plane.until_pods_are_admitted().await?;
+        }
         Ok(plane)
     }
 
@@ -161,6 +169,13 @@ impl Plane {
         audit::read(&self.audit_log())
     }
 
+    /// What the scheduler counts, in Prometheus' format: its queues, its attempts.
+    pub async fn scheduler_metrics(&self) -> Result<String> {
+        let asked = url("https", self.layout.scheduler.address()) + "/metrics";
+        let answer = self.asker()?.get(&asked).send().await.context("cannot ask kube-scheduler for its metrics")?;
+        answer.error_for_status()?.text().await.context("cannot read kube-scheduler's metrics")
+    }
+
     /// Kills kube-apiserver: an outage. Data, port and identities stay.
     pub fn stop_api_server(&self) {
         self.parts().remove(&Component::ApiServer);
@@ -190,14 +205,19 @@ impl Plane {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a part and waits until `asked` answers with success.
-    async fn launch(&self, component: Component, program: Program, asked: String) -> Result<()> {
+    /// A client for what the parts serve beside their API.
+    fn asker(&self) -> Result<reqwest::Client> {
         let authority = std::fs::read(self.certificate_authority())?;
-        let client = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
-            .no_proxy()
-            .timeout(Duration::from_secs(5))
-            .build()?;
+        let builder = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&authority)?]);
+        Ok(builder.no_proxy().timeout(Duration::from_secs(5)).build()?)
+    }
+
+    /// Starts a part, unless it is not wanted, and waits until `asked` answers with success.
+    async fn launch(&self, component: Component, program: Program, asked: String) -> Result<()> {
+        if self.options.without.contains(&component) {
+            return Ok(());
+        }
+        let client = self.asker()?;
         let mut part = Part::start(&self.run, &program)?;
         part.until_ready(START_WITHIN, async || client.get(&asked).send().await.is_ok_and(|answer| answer.status().is_success())).await?;
         self.parts().insert(component, part);

@@ -1,0 +1,110 @@
+//! The real kube-scheduler as an oracle of the node planner, which nobody here wrote: random clusters are planned by `springtide plan`, the plan's nodes are
+//! created, and the scheduler has to agree.
+//!
+//! - A pod that can go only where it was planned to go is bound.
+//! - Pods that may go where they like are nearly all bound; one more plan, for the cluster as it is then, settles the rest.
+//! - A pod that the plan calls unschedulable stays pending beside an empty node of each kind that could be bought.
+//!
+//! `SPRINGTIDE_ORACLE_SEEDS=1000` plays a thousand seeds instead of a hundred, `SPRINGTIDE_ORACLE_SEEDS=17..18` plays seed 17 alone, and
+//! `SPRINGTIDE_ORACLE_FEATURES=labels,taints` leaves out all other constraints (`all` has all of them). The files of a seed that fails stay in the folder
+//! `springtide-oracle` of the system's temporary ones: `springtide plan -f scene.yaml --instance-types types.json` asks once more.
+
+mod chance;
+mod constraints;
+mod disks;
+mod features;
+mod market;
+mod nodes;
+mod plan;
+mod pools;
+mod referee;
+mod scene;
+mod selector;
+mod trial;
+mod volumes;
+mod words;
+mod workloads;
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+
+use self::features::Features;
+use self::referee::Referee;
+use self::scene::Scene;
+use self::trial::{Trial, Verdict};
+
+/// The constraints that the planner knows, and that scenes have therefore.
+const PLANNED: Features = Features::LABELS
+    .with(Features::TAINTS)
+    .with(Features::PREFERENCES)
+    .with(Features::CONTAINERS)
+    .with(Features::EXTENDED)
+    .with(Features::PRIORITIES)
+    .with(Features::DAEMONS)
+    .with(Features::LIMITS);
+
+/// Seeds that are always played.
+const SEEDS: Range<u64> = 0..100;
+
+/// Seeds beyond these that once found something.
+const PINNED: [u64; 0] = [];
+
+/// Of a hundred pods that have a place, so many are bound by a scheduler that chooses itself.
+const BOUND_AT_LEAST: usize = 99;
+
+/// So many plans are made ahead of the scheduler.
+const AHEAD: usize = 2;
+
+/// What is asked for in the environment: seeds and features.
+fn asked() -> Result<(Vec<u64>, Features)> {
+    let text = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let seeds = match text("SPRINGTIDE_ORACLE_SEEDS") {
+        None => SEEDS.chain(PINNED).collect(),
+        Some(text) => {
+            let (first, end) = text.split_once("..").unwrap_or(("0", &text));
+            let number = |text: &str| text.parse::<u64>().with_context(|| format!("SPRINGTIDE_ORACLE_SEEDS: `{text}` is no seed"));
+            (number(first)?..number(end)?).collect()
+        }
+    };
+    let features = text("SPRINGTIDE_ORACLE_FEATURES").map_or(Ok(PLANNED), |text| Features::parse(&text));
+    Ok((seeds, features.context("SPRINGTIDE_ORACLE_FEATURES")?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scheduler_does_what_was_planned() -> Result<()> {
+    let (seeds, features) = asked()?;
+    let referee = Referee::start().await?;
+    let count = seeds.len();
+    let trials = seeds.into_iter().map(|seed| async move { (seed, Trial::of(Scene::of(seed, features)).await) });
+    let mut trials = std::pin::pin!(futures::stream::iter(trials).buffered(AHEAD));
+    let (mut sum, mut failing) = (Verdict::default(), Vec::new());
+    while let Some((seed, trial)) = trials.next().await {
+        let heard = match &trial {
+            Ok(trial) => trial.hear(&referee).await,
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        let verdict = match heard {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                referee.clear().await?;
+                Verdict { failures: vec![format!("{error:#}")], ..Verdict::default() }
+            }
+        };
+        if verdict.failures.is_empty() {
+            // What is left is swept with the other temporary files.
+            let _ = std::fs::remove_dir_all(plan::folder(seed));
+        } else {
+            failing.push(format!("seed {seed} ({}):\n  {}", plan::folder(seed).display(), verdict.failures.join("\n  ")));
+        }
+        sum += verdict;
+    }
+    println!(
+        "oracle: seeds={count} planned={} pinned_bound={} free_bound={} settled={} held_back={} unschedulable={} unschedulable_agreed={} beyond={}",
+        sum.planned, sum.pinned_bound, sum.free_bound, sum.settled, sum.held_back, sum.unschedulable, sum.unschedulable_agreed, sum.beyond
+    );
+    ensure!(failing.is_empty(), "{} of {count} seeds fail:\n{}", failing.len(), failing.join("\n"));
+    ensure!(sum.free_bound * 100 >= sum.planned * BOUND_AT_LEAST, "of {} pods with a place only {} are bound", sum.planned, sum.free_bound);
+    Ok(())
+}
