@@ -6,6 +6,8 @@ use super::chance::Chance;
 use super::features::Features;
 use super::market::ZONES;
 use super::nodes::required_node_affinity;
+use super::pools::Pool;
+use super::selector::Labels;
 use super::words::{
     ARCH, CAPACITY_TYPE, HOSTNAME, INSTANCE_CPU, INSTANCE_TYPE, NAMESPACE_TIER, NAMESPACES, NOWHERE, RING, TEAM, VALUES, ZONE,
 };
@@ -15,10 +17,10 @@ const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// Adds what the workload of this number asks of nodes and of other pods.
-pub fn add(seed: u64, features: Features, number: usize, all: &[Workload], spec: &mut Value) {
+pub fn add(seed: u64, features: Features, number: usize, all: &[Workload], pools: &[Pool], spec: &mut Value) {
     let chance = |purpose: &str| Chance::of(seed, purpose, number);
     if features.has(Features::LABELS) {
-        ask_for_labels(&mut chance("labels"), seed, spec);
+        ask_for_labels(&mut chance("labels"), seed, pools, spec);
     }
     if features.has(Features::TAINTS) {
         tolerate(&mut chance("tolerations"), spec);
@@ -70,9 +72,10 @@ fn push(spec: &mut Value, path: &[&str], rows: Vec<Value>) {
     }
 }
 
-/// A row of a selector for nodes; with a mistake now and then.
-fn row(chance: &mut Chance, seed: u64) -> Value {
+/// A row of a selector for nodes; with one that no node answers now and then. `known` are labels that some nodes may have.
+fn row(chance: &mut Chance, seed: u64, known: &Labels) -> Value {
     let is = |key: &str, operator: &str, values: Vec<&str>| json!({"key": key, "operator": operator, "values": values});
+    let value = |key: &str, chance: &mut Chance| known.get(key).cloned().unwrap_or_else(|| chance.pick(&VALUES).to_owned());
     match chance.between(0, 15) {
         0..=2 => is(ZONE, "In", chance.some(&ZONES, 2)),
         3 => is(ZONE, "NotIn", chance.some(&ZONES, 2)),
@@ -82,39 +85,48 @@ fn row(chance: &mut Chance, seed: u64) -> Value {
         7 => is(INSTANCE_CPU, "Gt", vec![chance.pick(&["2", "3", "8"])]),
         8 => is(INSTANCE_CPU, "Lt", vec![chance.pick(&["5", "16"])]),
         9 => is(INSTANCE_TYPE, chance.pick(&["In", "NotIn"]), vec![chance.pick(&["c-4x-amd64-linux", "s-8x-amd64-linux"])]),
-        10 => is(TEAM, chance.pick(&["In", "NotIn"]), vec![chance.pick(&VALUES)]),
+        10 => is(TEAM, chance.pick(&["In", "NotIn"]), vec![&value(TEAM, chance)]),
         11 => json!({"key": chance.pick(&[TEAM, RING]), "operator": chance.pick(&["Exists", "DoesNotExist"])}),
-        12 => is(RING, chance.pick(&["In", "NotIn"]), vec![chance.pick(&VALUES)]),
+        12 => is(RING, chance.pick(&["In", "NotIn"]), vec![&value(RING, chance)]),
         13 => is(HOSTNAME, "NotIn", vec![&format!("s{seed}-node-0")]),
-        14 => {
-            json!({"key": chance.pick(&[ZONE, CAPACITY_TYPE, HOSTNAME, NOWHERE]), "operator": chance.pick(&["Exists", "Exists", "DoesNotExist"])})
-        }
-        _ => is(NOWHERE, chance.pick(&["NotIn", "NotIn", "In"]), vec!["x"]),
+        14 => json!({"key": chance.pick(&[ZONE, CAPACITY_TYPE, HOSTNAME]), "operator": "Exists"}),
+        _ => match chance.between(0, 3) {
+            0 => is(NOWHERE, "In", vec!["x"]),
+            1 => json!({"key": chance.pick(&[ZONE, HOSTNAME, NOWHERE]), "operator": "DoesNotExist"}),
+            _ => is(NOWHERE, "NotIn", vec!["x"]),
+        },
     }
 }
 
-fn ask_for_labels(chance: &mut Chance, seed: u64, spec: &mut Value) {
-    match chance.between(0, 17) {
+fn ask_for_labels(chance: &mut Chance, seed: u64, pools: &[Pool], spec: &mut Value) {
+    let choices = chance.pick(pools).choices();
+    let known = chance.pick(&choices);
+    match chance.between(0, 23) {
         0 => spec["nodeSelector"] = json!({ZONE: chance.pick(&ZONES)}),
         1 => spec["nodeSelector"] = json!({CAPACITY_TYPE: "on-demand"}),
-        2 => spec["nodeSelector"] = json!({TEAM: chance.pick(&VALUES)}),
-        3 => spec["nodeSelector"] = json!({RING: chance.pick(&VALUES)}),
-        4 => spec["nodeSelector"] = json!({INSTANCE_CPU: chance.pick(&["4", "8"])}),
-        5 => spec["nodeSelector"] = json!({HOSTNAME: format!("s{seed}-node-1")}),
+        // Of labels that pools give, mostly one that there is.
+        2..=4 => {
+            let label = [TEAM, RING].into_iter().find_map(|key| Some(json!({key: known.get(key)?})));
+            let wrong = chance.one_in(6).then(|| json!({chance.pick(&[TEAM, RING]): chance.pick(&VALUES)}));
+            if let Some(label) = label.or(wrong) {
+                spec["nodeSelector"] = label;
+            }
+        }
+        5 => spec["nodeSelector"] = json!({INSTANCE_CPU: chance.pick(&["4", "8"])}),
+        6 if chance.one_in(3) => spec["nodeSelector"] = json!({HOSTNAME: format!("s{seed}-node-1")}),
         _ => {}
     }
     if chance.one_in(3) {
-        let terms: Vec<Value> = (0..chance.pick(&[1, 1, 2, 3]))
-            .map(|_| {
-                let rows: Vec<Value> = (0..chance.pick(&[1, 1, 1, 2])).map(|_| row(chance, seed)).collect();
-                json!({"matchExpressions": rows})
-            })
-            .collect();
-        spec["affinity"] = required_node_affinity(json!(terms));
-        if chance.one_in(12) {
-            let field = json!({"key": "metadata.name", "operator": chance.pick(&["In", "NotIn"]), "values": [format!("s{seed}-node-0")]});
-            spec["affinity"] = required_node_affinity(json!([{"matchFields": [field]}]));
+        let mut terms = Vec::new();
+        for _ in 0..chance.pick(&[1, 1, 2, 3]) {
+            let rows: Vec<Value> = (0..chance.pick(&[1, 1, 1, 2])).map(|_| row(chance, seed, &known)).collect();
+            terms.push(json!({"matchExpressions": rows}));
         }
+        if chance.one_in(25) {
+            let field = json!({"key": "metadata.name", "operator": chance.pick(&["In", "NotIn"]), "values": [format!("s{seed}-node-0")]});
+            terms = vec![json!({"matchFields": [field]})];
+        }
+        spec["affinity"] = required_node_affinity(json!(terms));
     }
 }
 

@@ -53,6 +53,9 @@ impl Features {
     /// Persistent volumes.
     pub const VOLUMES: Self = Self(1 << 12);
 
+    /// All of them.
+    pub const ALL: Self = Self((1 << 13) - 1);
+
     /// All of both.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -67,7 +70,7 @@ impl Features {
     pub fn parse(text: &str) -> Result<Self> {
         text.split(',').filter(|name| !name.is_empty()).try_fold(Self::NONE, |sum, name| {
             if name == "all" {
-                return Ok(NAMES.iter().fold(sum, |sum, (_, one)| sum.with(*one)));
+                return Ok(Self::ALL);
             }
             let known = || NAMES.map(|(name, _)| name).join(", ");
             let (_, one) = NAMES.iter().find(|(known, _)| *known == name).with_context(|| format!("`{name}` is none of {}", known()))?;

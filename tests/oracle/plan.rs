@@ -41,6 +41,8 @@ pub struct Started {
     pub node_pool: String,
     /// Its type.
     pub instance_type: String,
+    /// Other types that will do.
+    pub alternatives: Vec<String>,
     /// Its zone.
     pub zone: String,
     /// How it is paid for.

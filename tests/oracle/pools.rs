@@ -25,10 +25,21 @@ pub struct Pool {
 }
 
 /// One to three pools.
-pub fn pools(seed: u64, features: Features) -> Vec<Pool> {
+pub fn pools(seed: u64, features: Features, market: &[Type]) -> Vec<Pool> {
     let count = Chance::of(seed, "pools", 0).pick(&[1, 1, 2, 2, 3]);
     let names = ["first", "second", "third"];
-    names[..count].iter().enumerate().map(|(number, name)| pool(seed, features, number, name)).collect()
+    names[..count]
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            let mut pool = pool(seed, features, number, name);
+            // A pool that can buy nothing is worth a scene now and then.
+            if pool.goods(market).is_empty() && !Chance::of(seed, "pools without goods", number).one_in(4) {
+                pool.requirements.truncate(1);
+            }
+            pool
+        })
+        .collect()
 }
 
 fn pool(seed: u64, features: Features, number: usize, name: &'static str) -> Pool {
@@ -64,7 +75,8 @@ fn pool(seed: u64, features: Features, number: usize, name: &'static str) -> Poo
     let (mut taints, mut startup_taints) = (Vec::new(), Vec::new());
     if features.has(Features::TAINTS) {
         let mut chance = Chance::of(seed, "taints of a pool", number);
-        if chance.one_in(3) {
+        // Most pods tolerate nothing, and find a place in the first pool.
+        if chance.one_in(if number == 0 { 6 } else { 3 }) {
             taints.push(taint(&mut chance));
         }
         if chance.one_in(5) {

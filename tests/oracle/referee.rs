@@ -147,12 +147,18 @@ impl Referee {
         }
     }
 
-    /// Deletes these pods' namespaces' pods that wait or were bound under the eyes of the referee, and volumes, which were bound with them.
-    pub async fn remove(&self, pods: &[Value], volumes: &[Value]) -> Result<()> {
+    /// Deletes pods, and waits until they are gone.
+    pub async fn remove(&self, pods: &[Value]) -> Result<()> {
         let deletions = pods.iter().map(|pod| self.remove_pod(pod));
-        futures::stream::iter(deletions).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
-        if !volumes.is_empty() {
-            self.remove_volumes().await?;
+        futures::stream::iter(deletions).buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    /// Deletes nodes. The scheduler learns of it a moment later.
+    pub async fn remove_nodes(&self, nodes: &[Value]) -> Result<()> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        for node in nodes {
+            let name = text(&node["metadata"], "name");
+            api.delete(name, &DeleteParams::default()).await.with_context(|| format!("delete node {name}"))?;
         }
         Ok(())
     }
@@ -170,7 +176,8 @@ impl Referee {
         self.until("all pods go", BTreeMap::is_empty).await
     }
 
-    async fn remove_volumes(&self) -> Result<()> {
+    /// Deletes all volumes with their claims and classes: what was bound or made is made anew.
+    pub async fn remove_volumes(&self) -> Result<()> {
         let (at_once, all) = (DeleteParams::default(), ListParams::default());
         for (namespace, _) in NAMESPACES {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);

@@ -7,12 +7,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
+use super::market::{Sale, Type};
 use super::nodes::{daemon_pods, labels_of, node};
 use super::plan::{self, Plan, Started, key, plan};
 use super::referee::{Referee, Said};
 use super::scene::Scene;
 use super::selector::text;
-use super::words::{NODE_POOL, pin};
+use super::words::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, RING, TEAM, ZONE, pin};
 
 /// What came of one scene or of many.
 #[derive(Clone, Debug, Default)]
@@ -25,16 +26,14 @@ pub struct Verdict {
     pub free_bound: usize,
     /// Those of the others that it binds after a second plan has been carried out.
     pub settled: usize,
-    /// Those of the others that a second plan may not buy anything for.
-    pub held_back: usize,
+    /// Those of the others that a second plan has no place for either: it was taken by pods that could have gone elsewhere, or a limit is reached.
+    pub left_over: usize,
     /// Pods that a plan calls unschedulable, of which the scheduler was asked.
     pub unschedulable: usize,
     /// Those that it finds no node for either.
     pub unschedulable_agreed: usize,
     /// Pods that the planner does not plan for yet.
     pub beyond: usize,
-    /// What is wrong, a line each.
-    pub failures: Vec<String>,
 }
 
 impl AddAssign for Verdict {
@@ -43,11 +42,34 @@ impl AddAssign for Verdict {
         self.pinned_bound += other.pinned_bound;
         self.free_bound += other.free_bound;
         self.settled += other.settled;
-        self.held_back += other.held_back;
+        self.left_over += other.left_over;
         self.unschedulable += other.unschedulable;
         self.unschedulable_agreed += other.unschedulable_agreed;
         self.beyond += other.beyond;
-        self.failures.extend(other.failures);
+    }
+}
+
+/// What is wrong about a scene's plan: for each workload and mistake the first of its pods, and how many more there are.
+#[derive(Debug, Default)]
+pub struct Failures(BTreeMap<(String, Mistake), (String, usize)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mistake {
+    OfFirstPlan,
+    OfSecondPlan,
+    Refused,
+}
+
+impl Failures {
+    fn add(&mut self, pod: &str, mistake: Mistake, what: impl FnOnce() -> String) {
+        let (workload, _) = pod.rsplit_once('-').unwrap_or((pod, ""));
+        self.0.entry((workload.to_owned(), mistake)).and_modify(|(_, more)| *more += 1).or_insert_with(|| (what(), 0));
+    }
+
+    /// A line each.
+    pub fn lines(&self) -> Vec<String> {
+        let more = |count: &usize| if *count > 0 { format!(" (and {count} more like it)") } else { String::new() };
+        self.0.values().map(|(what, count)| format!("{what}{}", more(count))).collect()
     }
 }
 
@@ -56,6 +78,13 @@ impl AddAssign for Verdict {
 enum Turn {
     First,
     Second,
+}
+
+/// Nodes that nobody planned for.
+#[derive(Debug, Default)]
+struct Spare {
+    nodes: Vec<Value>,
+    daemons: Vec<Value>,
 }
 
 /// A scene with its plan.
@@ -73,14 +102,15 @@ impl Trial {
     pub async fn of(scene: Scene) -> Result<Self> {
         let plan = plan(&scene, &plan::folder(scene.seed)).await?;
         let places = plan.places(|claim| node_name(scene.seed, Turn::First, claim));
-        let started = plan.node_claims.iter().map(|claim| start(&scene, Turn::First, claim)).collect::<Result<_>>()?;
+        let started = start_all(&scene, Turn::First, &plan)?;
         Ok(Self { scene, plan, places, started })
     }
 
     /// Puts everything before the scheduler.
-    pub async fn hear(&self, referee: &Referee) -> Result<Verdict> {
+    pub async fn hear(&self, referee: &Referee) -> Result<(Verdict, Failures)> {
         let beyond = self.plan.unschedulable.iter().filter(|one| one.is_beyond()).count();
         let mut verdict = Verdict { planned: self.places.len(), beyond, ..Verdict::default() };
+        let mut failures = Failures::default();
         let nodes = [&self.scene.nodes[..], &self.started].concat();
         referee.create(&self.scene.running).await?;
         referee.create(&self.daemons_to_come(&nodes)).await?;
@@ -88,13 +118,16 @@ impl Trial {
         referee.create(&self.scene.volumes).await?;
         let mut planned: Vec<Value> = self.scene.waiting.iter().filter(|pod| self.places.contains_key(&key(pod))).cloned().collect();
         Chance::of(self.scene.seed, "order of pods", 0).shuffle(&mut planned);
-        self.free(referee, &planned, &mut verdict).await.context("with pods that may go where they like")?;
-        referee.remove(&planned, &self.scene.volumes).await?;
+        self.free(referee, &planned, &mut verdict, &mut failures).await.context("with pods that may go where they like")?;
+        referee.remove(&planned).await?;
+        if !self.scene.volumes.is_empty() {
+            referee.remove_volumes().await?;
+        }
         referee.create(&self.scene.volumes).await?;
-        self.pinned(referee, &planned, &mut verdict).await.context("with pods that may go to one node")?;
-        self.refused(referee, &mut verdict).await.context("with pods that get no node")?;
+        self.pinned(referee, &planned, &mut verdict, &mut failures).await.context("with pods that may go to one node")?;
+        self.refused(referee, &self.plan, Turn::First, &mut verdict, &mut failures).await.context("with pods that get no node")?;
         referee.clear().await?;
-        Ok(verdict)
+        Ok((verdict, failures))
     }
 
     /// DaemonSets' pods of these nodes that the scene does not have yet.
@@ -104,52 +137,53 @@ impl Trial {
         all.filter(|pod| !there.contains(&key(pod))).collect()
     }
 
-    async fn pinned(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict) -> Result<()> {
+    async fn pinned(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict, failures: &mut Failures) -> Result<()> {
         let pinned: Vec<Value> = planned.iter().map(|pod| pinned_to(pod, &self.places[&key(pod)])).collect();
         for (pod, said) in referee.judge(&pinned).await? {
             match said {
                 Said { node: Some(_), .. } => verdict.pinned_bound += 1,
                 Said { message, .. } => {
-                    let message = message.unwrap_or_default();
-                    verdict.failures.push(format!("pod {pod} was planned for {}, and does not go there: {message}", self.places[&pod]));
+                    let (place, message) = (&self.places[&pod], message.unwrap_or_default());
+                    failures
+                        .add(&pod, Mistake::OfFirstPlan, || format!("pod {pod} was planned for {place}, and does not go there: {message}"));
                 }
             }
         }
         Ok(())
     }
 
-    async fn free(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict) -> Result<()> {
+    async fn free(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict, failures: &mut Failures) -> Result<()> {
         let said = referee.judge(planned).await?;
-        let open: Vec<&String> = said.iter().filter(|(_, said)| said.node.is_none()).map(|(pod, _)| pod).collect();
-        verdict.free_bound += said.len() - open.len();
-        if open.is_empty() {
+        let bound = said.values().filter(|said| said.node.is_some()).count();
+        verdict.free_bound += bound;
+        if bound == said.len() {
             return Ok(());
         }
-        let (scene, places) = self.as_bound(planned, &said);
+        let scene = self.as_bound(planned, &said);
         let second = plan(&scene, &plan::folder(scene.seed).join("second")).await?;
-        verdict.held_back += second.unschedulable.iter().filter(|one| one.is_held_back()).count();
-        for one in second.unschedulable.iter().filter(|one| !one.is_held_back()) {
-            verdict.failures.push(format!("pod {} has no place in the second plan: {}", one.pod, one.reasons.join("; ")));
-        }
-        let started: Vec<Value> = second.node_claims.iter().map(|claim| start(&scene, Turn::Second, claim)).collect::<Result<_>>()?;
+        let started = start_all(&scene, Turn::Second, &second)?;
         let daemons: Vec<Value> = started.iter().flat_map(|node| daemon_pods(&scene.daemons, node)).collect();
         referee.create(&daemons).await?;
         referee.create_nodes(&started).await?;
-        let of_second = second.places(|claim| node_name(scene.seed, Turn::Second, claim));
-        for (pod, said) in referee.judge_again(of_second.keys().cloned().collect()).await? {
+        let places = second.places(|claim| node_name(scene.seed, Turn::Second, claim));
+        for (pod, said) in referee.judge_again(places.keys().cloned().collect()).await? {
             if said.node.is_some() {
                 verdict.settled += 1;
             } else {
-                let message = said.message.unwrap_or_default();
-                let (first, second) = (&places[&pod], &of_second[&pod]);
-                verdict.failures.push(format!("pod {pod} was planned for {first}, then for {second}, and still waits: {message}"));
+                let (first, second, message) = (&self.places[&pod], &places[&pod], said.message.unwrap_or_default());
+                let what = || format!("pod {pod} was planned for {first}, then for {second}, and still waits: {message}");
+                failures.add(&pod, Mistake::OfSecondPlan, what);
             }
         }
-        Ok(())
+        // What was meant for a pod may have been taken by one that could have gone elsewhere. Then it waits, and the scheduler has to see that too.
+        verdict.left_over += second.unschedulable.len();
+        let spare = self.refused(referee, &second, Turn::Second, &mut Verdict::default(), failures).await?;
+        referee.remove(&[daemons, spare.daemons].concat()).await?;
+        referee.remove_nodes(&[started, spare.nodes].concat()).await
     }
 
-    /// The scene as it is after the scheduler's own choice, and where its pods were planned to go.
-    fn as_bound(&self, planned: &[Value], said: &BTreeMap<String, Said>) -> (Scene, &BTreeMap<String, String>) {
+    /// The scene as it is after the scheduler's own choice.
+    fn as_bound(&self, planned: &[Value], said: &BTreeMap<String, Said>) -> Scene {
         let mut scene = self.scene.clone();
         scene.nodes.extend(self.started.iter().cloned());
         scene.running.extend(self.daemons_to_come(&scene.nodes));
@@ -164,46 +198,51 @@ impl Trial {
                 None => scene.waiting.push(pod.clone()),
             }
         }
-        (scene, &self.places)
+        scene
     }
 
-    /// What the plan calls unschedulable stays so, with an empty node of each kind that could be bought.
-    async fn refused(&self, referee: &Referee, verdict: &mut Verdict) -> Result<()> {
-        let asked = self.plan.unschedulable.iter().filter(|one| !one.is_held_back() && !one.is_beyond());
+    /// What a plan calls unschedulable stays so, with an empty node of each kind that could be bought: those are left there.
+    async fn refused(&self, referee: &Referee, plan: &Plan, turn: Turn, verdict: &mut Verdict, failures: &mut Failures) -> Result<Spare> {
+        let asked = plan.unschedulable.iter().filter(|one| !one.is_held_back() && !one.is_beyond());
         let reasons: BTreeMap<&str, &[String]> = asked.map(|one| (one.pod.as_str(), &one.reasons[..])).collect();
         if reasons.is_empty() {
-            return Ok(());
+            return Ok(Spare::default());
         }
-        let nodes = self.one_of_each();
+        let nodes = self.one_of_each(turn);
         let daemons: Vec<Value> = nodes.iter().flat_map(|node| daemon_pods(&self.scene.daemons, node)).collect();
         referee.create(&daemons).await?;
         referee.create_nodes(&nodes).await?;
-        let labels: BTreeMap<&str, String> =
-            nodes.iter().map(|node| (text(&node["metadata"], "name"), format!("{:?}", labels_of(node)))).collect();
+        let labels: BTreeMap<&str, String> = nodes.iter().map(|node| (text(&node["metadata"], "name"), shown(node))).collect();
+        // In the second turn they are there already.
         let refused: Vec<Value> = self.scene.waiting.iter().filter(|pod| reasons.contains_key(&*key(pod))).cloned().collect();
-        for (pod, said) in referee.judge(&refused).await? {
+        let said = match turn {
+            Turn::First => referee.judge(&refused).await?,
+            Turn::Second => referee.judge_again(refused.iter().map(key).collect()).await?,
+        };
+        for (pod, said) in said {
             verdict.unschedulable += 1;
             match said.node {
                 None => verdict.unschedulable_agreed += 1,
                 Some(node) => {
-                    let like = labels.get(&*node).map_or_else(String::new, |labels| format!(", a new one with {labels}"));
                     let reasons = reasons.get(&*pod).map(|reasons| reasons.join("; ")).unwrap_or_default();
-                    verdict.failures.push(format!("pod {pod} gets no node ({reasons}), and goes to {node}{like}"));
+                    let labels = labels.get(&*node).map_or("which was there", String::as_str);
+                    let what = || format!("pod {pod} gets no node ({reasons}), and goes to {node}, {labels}");
+                    failures.add(&pod, Mistake::Refused, what);
                 }
             }
         }
-        Ok(())
+        Ok(Spare { nodes, daemons })
     }
 
     /// An empty node of each kind that a pool could buy.
-    fn one_of_each(&self) -> Vec<Value> {
+    fn one_of_each(&self, turn: Turn) -> Vec<Value> {
         let mut nodes = Vec::new();
         for pool in &self.scene.pools {
             for (kind, sale) in pool.goods(&self.scene.market) {
                 for choice in pool.choices() {
                     let mut labels = kind.labels(sale.zone, sale.capacity_type);
                     labels.extend(choice);
-                    let name = format!("s{}-spare-{}", self.scene.seed, nodes.len());
+                    let name = node_name(self.scene.seed, turn, &format!("spare-{}", nodes.len()));
                     nodes.push(node(&name, labels, &pool.taints, &kind.allocatable()));
                 }
             }
@@ -220,13 +259,18 @@ fn node_name(seed: u64, turn: Turn, claim: &str) -> String {
     }
 }
 
+/// The nodes that a plan starts.
+fn start_all(scene: &Scene, turn: Turn, plan: &Plan) -> Result<Vec<Value>> {
+    plan.node_claims.iter().enumerate().map(|(number, claim)| start(scene, turn, number, claim)).collect()
+}
+
 /// The node that a plan starts, as the pool and the type say; the plan is believed in labels alone that these leave open.
-fn start(scene: &Scene, turn: Turn, claim: &Started) -> Result<Value> {
+fn start(scene: &Scene, turn: Turn, number: usize, claim: &Started) -> Result<Value> {
     let pool =
         scene.pools.iter().find(|pool| pool.name == claim.node_pool).with_context(|| format!("there is no pool {}", claim.node_pool))?;
     let goods = pool.goods(&scene.market);
-    let bought = (claim.instance_type.as_str(), claim.zone.as_str(), claim.capacity_type.as_str());
-    let found = goods.iter().find(|(kind, sale)| (kind.name, sale.zone, sale.capacity_type) == bought);
+    let planned = (claim.instance_type.as_str(), claim.zone.as_str(), claim.capacity_type.as_str());
+    let found = goods.iter().find(|(kind, sale)| (kind.name, sale.zone, sale.capacity_type) == planned);
     let (kind, sale) = found.with_context(|| format!("pool {} may not buy what was planned: {claim:?}", pool.name))?;
     let mut known = kind.labels(sale.zone, sale.capacity_type);
     known.insert(NODE_POOL.to_owned(), pool.name.to_owned());
@@ -244,8 +288,24 @@ fn start(scene: &Scene, turn: Turn, claim: &Started) -> Result<Value> {
         "pool {} has no node with {rest:?}",
         pool.name
     );
-    known.extend(rest);
-    Ok(node(&node_name(scene.seed, turn, &claim.name), known, &pool.taints, &kind.allocatable()))
+    // What was planned may be out of stock: then another type is bought, which has to do as well.
+    let is_other = |(kind, sale): &&(&Type, &Sale)| {
+        claim.alternatives.iter().any(|name| name == kind.name) && (sale.zone, sale.capacity_type) == (planned.1, planned.2)
+    };
+    let others: Vec<&(&Type, &Sale)> = goods.iter().filter(is_other).collect();
+    let mut chance = Chance::of(scene.seed, "out of stock", number);
+    let (kind, sale) = if !others.is_empty() && chance.one_in(4) { *chance.pick(&others) } else { (*kind, *sale) };
+    let mut labels = kind.labels(sale.zone, sale.capacity_type);
+    labels.extend(rest);
+    labels.insert(NODE_POOL.to_owned(), pool.name.to_owned());
+    Ok(node(&node_name(scene.seed, turn, &claim.name), labels, &pool.taints, &kind.allocatable()))
+}
+
+/// What sets a node apart from others.
+fn shown(node: &Value) -> String {
+    let labels = labels_of(node);
+    let told = [NODE_POOL, INSTANCE_TYPE, ZONE, CAPACITY_TYPE, TEAM, RING].iter().filter_map(|key| labels.get(*key).map(String::as_str));
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// The pod, which can go to this node alone.

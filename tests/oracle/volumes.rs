@@ -15,7 +15,7 @@ const OWN: &str = "(own)";
 /// Gives the pods of a workload volumes, or not. Returns the objects for them.
 pub fn add(seed: u64, number: usize, workload: &Workload, spec: &mut Value) -> Vec<Value> {
     let mut chance = Chance::of(seed, "volumes", number);
-    if !chance.one_in(6) {
+    if !chance.one_in(9) {
         return Vec::new();
     }
     let is_own = chance.one_in(2);
@@ -26,19 +26,19 @@ pub fn add(seed: u64, number: usize, workload: &Workload, spec: &mut Value) -> V
     let mut objects = Vec::new();
     match chance.between(0, 9) {
         // Where the volume is, the pods go.
-        0..=4 => {
+        0..=5 => {
             for claim in &claims {
                 let zones = if chance.one_in(5) { chance.some(&ZONES, 2) } else { vec![chance.pick(&ZONES)] };
                 let row = json!({"key": ZONE, "operator": "In", "values": zones});
                 objects.extend(bound(seed, workload.namespace, claim, &row));
             }
         }
-        5 => {
+        6 => {
             let row = json!({"key": HOSTNAME, "operator": "In", "values": [format!("s{seed}-node-0")]});
             objects.extend(claims.iter().flat_map(|claim| bound(seed, workload.namespace, claim, &row)));
         }
-        // Where the first pod goes, the volume is made.
-        6..=8 => {
+        // Where the first pod goes, the volume is made. It takes the scheduler a second to look at it again.
+        7 | 8 => {
             let mut storage = storage_class(&class, "WaitForFirstConsumer");
             if chance.one_in(2) {
                 let zones = chance.some(&ZONES, 2);

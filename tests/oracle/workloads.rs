@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 use super::chance::Chance;
 use super::constraints;
 use super::features::Features;
+use super::pools::Pool;
 use super::volumes;
 use super::words::{GPU, NAMESPACES};
 
 /// The label by which revisions of a workload differ.
 pub const REVISION: &str = "pod-template-hash";
+
+/// More CPUs than any machine has.
+const HUGE: &str = "40";
 
 /// Pods that are alike.
 #[derive(Clone, Debug)]
@@ -27,7 +31,7 @@ pub struct Workload {
 }
 
 /// Two to six workloads with 10 to 60 pods together, with the volumes that they name.
-pub fn workloads(seed: u64, features: Features) -> (Vec<Workload>, Vec<Value>) {
+pub fn workloads(seed: u64, features: Features, pools: &[Pool]) -> (Vec<Workload>, Vec<Value>) {
     let mut chance = Chance::of(seed, "workloads", 0);
     let count = chance.between(2, 6);
     let mut left = chance.between(10, 60);
@@ -47,7 +51,7 @@ pub fn workloads(seed: u64, features: Features) -> (Vec<Workload>, Vec<Value>) {
     let mut objects = Vec::new();
     for number in 0..count {
         let mut spec = spec(seed, features, number);
-        constraints::add(seed, features, number, &all, &mut spec);
+        constraints::add(seed, features, number, &all, pools, &mut spec);
         if features.has(Features::VOLUMES) {
             objects.extend(volumes::add(seed, number, &all[number], &mut spec));
         }
@@ -95,7 +99,7 @@ fn spec(seed: u64, features: Features, number: usize) -> Value {
     let memory = chance.pick(&["64Mi", "200Mi", "512Mi", "1Gi", "1500Mi", "3Gi", "6Gi"]);
     let mut requests = json!({"cpu": cpu, "memory": memory});
     match chance.between(0, 29) {
-        0 => requests["cpu"] = json!("40"),
+        0 => requests["cpu"] = json!(HUGE),
         1 => requests["memory"] = json!("14Gi"),
         2 | 3 => requests = json!({}),
         _ => {}
@@ -159,7 +163,7 @@ fn add_containers(chance: &mut Chance, spec: &mut Value) {
     if chance.one_in(8) {
         spec["overhead"] = json!({"cpu": chance.pick(&["50m", "250m"]), "memory": "120Mi"});
     }
-    if chance.one_in(10) {
+    if chance.one_in(20) && spec["containers"][0]["resources"]["requests"]["cpu"] != HUGE {
         // For the whole pod; at least what its containers ask for together.
         spec["resources"] = json!({"requests": {"cpu": chance.pick(&["8", "9500m"])}});
         if chance.one_in(2) {
