@@ -12,12 +12,11 @@ use serde::Serialize;
 use springtide_core::Timestamp;
 use springtide_core::check::{Breach, check};
 use springtide_core::name::Name;
-use springtide_core::nodes::claim::{Claim, ClaimSpec, Machine};
+use springtide_core::nodes::claim::{Claim, ClaimSpec};
 use springtide_core::nodes::decide::{EFFORT, Memory, decide};
 use springtide_core::nodes::intent::intents;
 use springtide_core::nodes::launch::alternatives;
 use springtide_core::nodes::offer::{OfferingKey, Offers, StockOuts};
-use springtide_core::nodes::resources::Resources;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::plan::{Action, Plan, Why};
 use springtide_core::reading::{Activity, Reading, Sample};
@@ -90,8 +89,6 @@ pub struct Started {
     pub capacity_type: String,
     /// What that costs, in US dollars.
     pub price_per_hour: f64,
-    /// The labels of the node that it becomes, if that machine is bought. Its own name is not among them.
-    pub labels: BTreeMap<String, String>,
     /// The pods that it is for.
     pub pods: Vec<String>,
 }
@@ -309,29 +306,9 @@ impl Decided<'_> {
             zone: first.map(|first| first.zone.to_string()).unwrap_or_default(),
             capacity_type: first.map(|first| first.capacity_type.to_string()).unwrap_or_default(),
             price_per_hour: dollars(price),
-            labels: first.map(|first| self.labels(claim, first)).unwrap_or_default(),
             pods,
         };
         (price, started)
-    }
-
-    /// The labels of a claim's node if this is bought for it.
-    fn labels(&self, claim: Claim, bought: &OfferingKey) -> BTreeMap<String, String> {
-        let kind = self.offers.find(&claim.spec.class, &bought.instance_type);
-        let of_kind = kind.into_iter().flat_map(|kind| &kind.labels.0);
-        let labels = of_kind.filter_map(|(key, wish)| Some((key.clone(), wish.listed()?.first()?.clone()))).collect();
-        let machine = Machine {
-            provider_id: Name::default(),
-            instance_type: bought.instance_type.clone(),
-            zone: bought.zone.clone(),
-            capacity_type: bought.capacity_type,
-            price: MicroDollarsPerHour::ZERO,
-            capacity: Resources::default(),
-            allocatable: Resources::default(),
-            labels,
-        };
-        let node = Claim { machine: Some(machine), ..claim }.labels();
-        node.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
     }
 
     fn price(&self, spec: &ClaimSpec, of: &OfferingKey) -> Option<MicroDollarsPerHour> {
