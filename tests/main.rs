@@ -4,6 +4,7 @@ mod benchmark;
 mod brokers;
 mod check;
 mod cluster;
+mod conformance;
 mod container;
 mod oracle;
 mod page;

@@ -116,6 +116,12 @@ pub enum NoNode {
     NothingFits { pool: Name, types: usize },
     OutOfStock { pool: Name, types: usize, until: Timestamp },
     Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
+    Volume { claim: Name, why: String },
+    Spread { key: Name, max_skew: u32 },
+    Near { key: Name },
+    Apart { key: Name },
+    Refused { key: Name },
+    MinValues { pool: Name, key: Name, wanted: u32, types: usize },
     EffortSpent,
 }
 
@@ -143,6 +149,33 @@ impl fmt::Display for NoNode {
                     amount(used.saturating_add(*least))
                 )
             }
+            Self::Volume { claim, why } => write!(f, "its volume claim {claim} keeps it from any node: {why}"),
+            Self::Spread { key, max_skew } => write!(
+                f,
+                "its topology spread by {key} leaves it no domain: one more in any that can still hold it would be more than maxSkew {max_skew} above the emptiest"
+            ),
+            Self::Near { key } => {
+                write!(
+                    f,
+                    "its required pod affinity by {key} leaves it no domain: the pods that it wants to be with are nowhere that can still hold it"
+                )
+            }
+            Self::Apart { key } => {
+                write!(
+                    f,
+                    "its required pod anti-affinity by {key} leaves it no domain: in each that can hold it there is a pod that it refuses"
+                )
+            }
+            Self::Refused { key } => {
+                write!(
+                    f,
+                    "the required pod anti-affinity by {key} of other pods leaves it no domain: in each that can hold it there is one that refuses it"
+                )
+            }
+            Self::MinValues { pool, key, wanted, types } => write!(
+                f,
+                "pool {pool} asks for at least {wanted} values of {key} to choose from (minValues), and the {types} types that have room for it have fewer"
+            ),
             Self::EffortSpent => f.write_str("the planner's effort for this turn was spent; the next turn goes on"),
         }
     }

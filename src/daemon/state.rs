@@ -121,7 +121,7 @@ impl State {
             Seen::ReplicaSet(change) => self.see_replica_set(change),
             Seen::DaemonSet(change) => match change {
                 Change::Applied(set) => match typed::node::daemon_set(&set, &mut self.cluster.shapes) {
-                    Ok((key, shape)) => {
+                    Ok((key, (shape, _))) => {
                         self.cluster.daemons.insert(key, shape);
                     }
                     Err(error) => tracing::warn!(daemon_set = set.name_any(), %error, "a DaemonSet cannot be understood and is left out"),
@@ -454,10 +454,9 @@ impl State {
                     self.memory.stock.mark(offering, until);
                 }
             }
-            Fact::Template { hash, probed } => {
-                if let Some(template) = self.template(probed) {
-                    self.cluster.templates.insert(hash, template);
-                }
+            Fact::Template { workload, hash, probed } => {
+                let template = self.template(&workload, probed);
+                self.cluster.templates.insert(hash, template);
             }
             Fact::Ended { claim } => {
                 if let Some(known) = self.cluster.claims.get_mut(&claim) {
@@ -485,13 +484,11 @@ impl State {
         }
     }
 
-    fn template(&mut self, probed: Probed) -> Option<Template> {
+    fn template(&mut self, of: &WorkloadKey, probed: Probed) -> Template {
         match probed {
-            Probed::Pod(spec) => match (typed::pod::shape(&spec), typed::pod::limits(&spec)) {
-                (Ok(shape), Ok(limits)) => Some(Template::Pod { shape: self.cluster.shapes.intern(shape), limits }),
-                (Err(error), _) | (_, Err(error)) => Some(Template::Refused(error.to_string())),
-            },
-            Probed::Refused(message) => Some(Template::Refused(message)),
+            Probed::Pod(pod) => typed::workload::template(&of.kind, &of.key.namespace, &pod, &mut self.cluster.shapes)
+                .unwrap_or_else(|unclear| Template::Refused(unclear.to_string())),
+            Probed::Refused(message) => Template::Refused(message),
         }
     }
 

@@ -70,6 +70,7 @@ impl Daemon {
 
     pub(super) fn decide_nodes(&mut self, now: Timestamp) -> Plan {
         let memory = std::mem::take(&mut self.state.memory);
+        self.state.cluster.classify(now);
         let (mut plan, memory) = nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, EFFORT, memory);
         self.state.memory = memory;
         // A plan that breaks a promise is a defect of ours: what it breaks it with is not done, and the rest is.

@@ -12,11 +12,13 @@ use serde::Serialize;
 use springtide_core::Timestamp;
 use springtide_core::check::{Breach, check};
 use springtide_core::name::Name;
+use springtide_core::nodes::INSTANCE_TYPE;
 use springtide_core::nodes::claim::{Claim, ClaimSpec};
 use springtide_core::nodes::decide::{EFFORT, Memory, decide};
 use springtide_core::nodes::intent::intents;
 use springtide_core::nodes::launch::alternatives;
 use springtide_core::nodes::offer::{OfferingKey, Offers, StockOuts};
+use springtide_core::nodes::taint::Taint;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::plan::{Action, Plan, Why};
 use springtide_core::reading::{Activity, Reading, Sample};
@@ -89,8 +91,27 @@ pub struct Started {
     pub capacity_type: String,
     /// What that costs, in US dollars.
     pub price_per_hour: f64,
+    /// Labels that its node will have, as far as they are settled before a machine is bought.
+    pub labels: BTreeMap<Name, Name>,
+    /// What the machine must be, as the NodeClaim asks for it. The types stand above.
+    pub requirements: Vec<Asked>,
+    /// Taints that its node keeps, as `KEY=VALUE:EFFECT`.
+    pub taints: Vec<String>,
+    /// Taints that somebody else takes away.
+    pub startup_taints: Vec<String>,
     /// The pods that it is for.
     pub pods: Vec<String>,
+}
+
+/// A requirement of a NodeClaim.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// The label.
+    pub key: Name,
+    /// How values and label compare.
+    pub operator: &'static str,
+    /// The values.
+    pub values: Vec<Name>,
 }
 
 /// Pods for a node that is there, or on its way.
@@ -306,6 +327,10 @@ impl Decided<'_> {
             zone: first.map(|first| first.zone.to_string()).unwrap_or_default(),
             capacity_type: first.map(|first| first.capacity_type.to_string()).unwrap_or_default(),
             price_per_hour: dollars(price),
+            labels: claim.labels(),
+            requirements: asked(spec),
+            taints: spec.taints.iter().map(taint).collect(),
+            startup_taints: spec.startup_taints.iter().map(taint).collect(),
             pods,
         };
         (price, started)
@@ -340,6 +365,18 @@ impl Decided<'_> {
             .map(|(node, (reason, price))| Retired { node: node.to_string(), reason: reason.to_string(), saves_per_hour: dollars(price) })
             .collect()
     }
+}
+
+fn asked(spec: &ClaimSpec) -> Vec<Asked> {
+    let wishes = spec.wishes.0.iter().filter(|(key, _)| key.as_str() != INSTANCE_TYPE);
+    wishes
+        .flat_map(|(key, wish)| wish.spelled().into_iter().map(|(operator, values)| Asked { key: key.clone(), operator, values }))
+        .collect()
+}
+
+fn taint(taint: &Taint) -> String {
+    let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+    format!("{}{value}:{:?}", taint.key, taint.effect)
 }
 
 fn sorted(pods: Option<Vec<String>>) -> Vec<String> {

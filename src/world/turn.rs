@@ -21,6 +21,7 @@ impl World {
         // Replicas come before nodes, so that a node is planned in the turn in which its pods are first wanted.
         let scales = self.decide_replicas();
         let memory = std::mem::take(&mut self.memory);
+        self.cluster.classify(self.now);
         let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, EFFORT, memory);
         self.memory = memory;
         let breaches = check(self.now, &self.cluster, &self.wanted, &self.offers, &plan);

@@ -36,14 +36,7 @@ use self::scene::Scene;
 use self::trial::{Trial, Verdict};
 
 /// The constraints that the planner knows, and that scenes have therefore.
-const PLANNED: Features = Features::LABELS
-    .with(Features::TAINTS)
-    .with(Features::PREFERENCES)
-    .with(Features::CONTAINERS)
-    .with(Features::EXTENDED)
-    .with(Features::PRIORITIES)
-    .with(Features::DAEMONS)
-    .with(Features::LIMITS);
+const PLANNED: Features = Features::ALL;
 
 /// Seeds that are always played.
 const SEEDS: Range<u64> = 0..100;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::scene::Scene;
-use super::selector::text;
+use super::selector::{Labels, text};
 
 /// The program, built with this test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_springtide");
@@ -47,8 +47,10 @@ pub struct Started {
     pub zone: String,
     /// How it is paid for.
     pub capacity_type: String,
-    /// The labels of its node.
-    pub labels: BTreeMap<String, String>,
+    /// Labels that its node will have in any case.
+    pub labels: Labels,
+    /// What its machine must be: rows of a selector.
+    pub requirements: Vec<Value>,
     /// Its pods.
     pub pods: Vec<String>,
 }

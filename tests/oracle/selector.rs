@@ -29,14 +29,17 @@ pub fn holds(row: &Value, labels: &Labels) -> bool {
     let values: Vec<&str> = items(row, "values").iter().filter_map(Value::as_str).collect();
     let value = labels.get(text(row, "key"));
     let number = |text: &str| text.parse::<i64>().ok();
-    let bound = || values.first().and_then(|bound| number(bound));
+    let compared = value.and_then(|value| number(value)).zip(values.first().and_then(|bound| number(bound)));
+    let compares = |holds: fn(&i64, &i64) -> bool| compared.is_some_and(|(value, bound)| holds(&value, &bound));
     match text(row, "operator") {
         "In" => value.is_some_and(|value| values.contains(&value.as_str())),
         "NotIn" => value.is_none_or(|value| !values.contains(&value.as_str())),
         "Exists" => value.is_some(),
         "DoesNotExist" => value.is_none(),
-        "Gt" => value.and_then(|value| number(value)).zip(bound()).is_some_and(|(value, bound)| value > bound),
-        "Lt" => value.and_then(|value| number(value)).zip(bound()).is_some_and(|(value, bound)| value < bound),
+        "Gt" => compares(i64::gt),
+        "Lt" => compares(i64::lt),
+        "Gte" => compares(i64::ge),
+        "Lte" => compares(i64::le),
         _ => false,
     }
 }

@@ -12,7 +12,7 @@ use super::nodes::{daemon_pods, labels_of, node};
 use super::plan::{self, Plan, Started, key, plan};
 use super::referee::{Referee, Said};
 use super::scene::Scene;
-use super::selector::text;
+use super::selector::{holds, items, text};
 use super::words::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, RING, TEAM, ZONE, pin};
 
 /// What came of one scene or of many.
@@ -264,40 +264,28 @@ fn start_all(scene: &Scene, turn: Turn, plan: &Plan) -> Result<Vec<Value>> {
     plan.node_claims.iter().enumerate().map(|(number, claim)| start(scene, turn, number, claim)).collect()
 }
 
-/// The node that a plan starts, as the pool and the type say; the plan is believed in labels alone that these leave open.
+/// The node that a plan starts. What was planned may be out of stock: then another of the types is bought, which has to do as well.
 fn start(scene: &Scene, turn: Turn, number: usize, claim: &Started) -> Result<Value> {
     let pool =
         scene.pools.iter().find(|pool| pool.name == claim.node_pool).with_context(|| format!("there is no pool {}", claim.node_pool))?;
-    let goods = pool.goods(&scene.market);
-    let planned = (claim.instance_type.as_str(), claim.zone.as_str(), claim.capacity_type.as_str());
-    let found = goods.iter().find(|(kind, sale)| (kind.name, sale.zone, sale.capacity_type) == planned);
-    let (kind, sale) = found.with_context(|| format!("pool {} may not buy what was planned: {claim:?}", pool.name))?;
-    let mut known = kind.labels(sale.zone, sale.capacity_type);
-    known.insert(NODE_POOL.to_owned(), pool.name.to_owned());
-    for (key, value) in &known {
-        let told = claim.labels.get(key);
-        ensure!(told == Some(value), "node {} is to have {key}={told:?}, and has {value}", claim.name);
-    }
-    let mut choices = pool.choices();
-    // A pool that asks only that a label exists, or is not this, says nothing about what it will be.
-    choices.push(known.clone());
-    let rest: super::selector::Labels =
-        claim.labels.iter().filter(|(key, _)| !known.contains_key(*key)).map(|(key, value)| (key.clone(), value.clone())).collect();
-    ensure!(
-        choices.iter().any(|choice| rest.iter().all(|(key, value)| choice.get(key) == Some(value))),
-        "pool {} has no node with {rest:?}",
-        pool.name
-    );
-    // What was planned may be out of stock: then another type is bought, which has to do as well.
-    let is_other = |(kind, sale): &&(&Type, &Sale)| {
-        claim.alternatives.iter().any(|name| name == kind.name) && (sale.zone, sale.capacity_type) == (planned.1, planned.2)
-    };
-    let others: Vec<&(&Type, &Sale)> = goods.iter().filter(is_other).collect();
+    let mut goods = pool.goods(&scene.market);
+    goods.retain(|(_, sale)| (sale.zone, sale.capacity_type) == (&claim.zone, &claim.capacity_type));
+    let first = goods.iter().find(|(kind, _)| kind.name == claim.instance_type);
+    let first = first.with_context(|| format!("pool {} may not buy what was planned: {claim:?}", pool.name))?;
+    let others: Vec<&(&Type, &Sale)> = goods.iter().filter(|(kind, _)| claim.alternatives.iter().any(|name| name == kind.name)).collect();
     let mut chance = Chance::of(scene.seed, "out of stock", number);
-    let (kind, sale) = if !others.is_empty() && chance.one_in(4) { *chance.pick(&others) } else { (*kind, *sale) };
-    let mut labels = kind.labels(sale.zone, sale.capacity_type);
-    labels.extend(rest);
+    let (kind, sale) = if !others.is_empty() && chance.one_in(4) { chance.pick(&others) } else { first };
+    let mut labels = claim.labels.clone();
+    for row in &claim.requirements {
+        // Of a label of the pool's own with several values the node gets one.
+        if let Some(value) = items(row, "values").first().filter(|_| text(row, "operator") == "In") {
+            labels.entry(text(row, "key").to_owned()).or_insert_with(|| value.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    labels.extend(kind.labels(sale.zone, sale.capacity_type));
     labels.insert(NODE_POOL.to_owned(), pool.name.to_owned());
+    let wrong = claim.requirements.iter().find(|row| !holds(row, &labels));
+    ensure!(wrong.is_none(), "claim {} asks for {wrong:?}, and {} has {labels:?}", claim.name, kind.name);
     Ok(node(&node_name(scene.seed, turn, &claim.name), labels, &pool.taints, &kind.allocatable()))
 }
 

@@ -17,6 +17,7 @@ use crate::plan::{Action, Plan};
 
 /// New claims: of a pool that can be used and that they agree with, and large enough for their pods whichever of their types is bought.
 pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
+    let meant = plan.by_place();
     for (i, action) in indexed(plan) {
         let Action::CreateClaim { name, spec } = action else { continue };
         // A claim that was planned in an earlier turn was looked at then; what is meant for it now is an expectation.
@@ -24,7 +25,7 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
             continue;
         }
         let mut wrong = Vec::new();
-        let pods: Vec<(ShapeId, u32)> = plan.placements.iter().filter(|p| p.on == *name).map(|p| (p.shape, p.count)).collect();
+        let pods = meant.get(name).map_or(&[][..], |pods| pods);
         match cluster.pools.get(&spec.pool) {
             None => wrong.push(Wrong::NoPool { claim: name.clone(), pool: spec.pool.clone() }),
             Some(pool) => against_pool(name, spec, pool, &mut wrong),
@@ -33,8 +34,8 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
             wrong.push(Wrong::NoType { claim: name.clone() });
         }
         for instance_type in &spec.types {
-            let kind = offers.of(&spec.class).iter().find(|kind| kind.name == *instance_type);
-            wrong.extend(against_type(cluster, name, spec, instance_type, kind, &pods));
+            let kind = offers.find(&spec.class, instance_type);
+            wrong.extend(against_type(cluster, name, spec, instance_type, kind, pods));
         }
         breaches.extend(wrong.into_iter().map(|what| Breach::of(what, [i])));
     }

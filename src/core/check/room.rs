@@ -1,9 +1,9 @@
 //! What must be true of where waiting pods are expected: there is room for all of them, and nothing keeps them away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bought::lacking;
-use super::{Breach, Wrong, indexed, kept_off};
+use super::{Breach, Wrong, kept_off};
 use crate::name::Name;
 use crate::nodes::claim::Claim;
 use crate::nodes::cluster::{Cluster, Node, PodRole};
@@ -16,21 +16,19 @@ use crate::plan::{Action, Plan};
 
 /// Placements on nodes and claims that exist. Those on new claims are looked at with the claim.
 pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Breach>) {
-    let mut meant: BTreeMap<&Name, Vec<(ShapeId, u32)>> = BTreeMap::new();
-    for placement in &plan.placements {
-        meant.entry(&placement.on).or_default().push((placement.shape, placement.count));
-    }
+    let meant = plan.by_place();
+    let created: BTreeSet<&Name> =
+        plan.actions.iter().filter_map(|action| if let Action::CreateClaim { name, .. } = action { Some(name) } else { None }).collect();
     if meant.is_empty() {
         return;
     }
     let owners: BTreeMap<&Name, &Claim> =
         cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
     for (on, pods) in meant {
-        let new = indexed(plan).find(|(_, a)| matches!(a, Action::CreateClaim { name, .. } if name == on)).map(|(i, _)| i);
         let wrong = match (cluster.nodes.get(on), cluster.claims.get(on)) {
             (Some(node), _) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
             (None, Some(claim)) => on_claim(cluster, on, claim, &pods),
-            (None, None) if new.is_some() => None,
+            (None, None) if created.contains(on) => None,
             (None, None) => Some(Wrong::NowhereToGo { on: on.clone() }),
         };
         breaches.extend(wrong.map(|what| Breach::of(what, [])));

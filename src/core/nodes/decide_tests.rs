@@ -1,11 +1,13 @@
 //! Bursts: the right machines, each once, whatever comes in which order.
 
 use super::super::offer::CapacityType;
+use super::super::resources::Resources;
 use super::super::scene::{GIB, Scene, created, kwok_types, print, shape, wishes};
 use super::*;
 use crate::Span;
 use crate::name::Key;
 use crate::plan::Why;
+use crate::reason::NoNode;
 
 /// CPUs of the types that are first in each claim's list.
 fn cpus(scene: &Scene, plan: &Plan) -> Vec<i64> {

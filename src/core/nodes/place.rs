@@ -1,0 +1,759 @@
+//! Where waiting pods go: first onto what is there or on its way, then into domains of machines to be bought.
+//!
+//! Pods of one shape are settled together. What a shape asks of domains (zones and the like) is decided here, by counting; what it asks of the company on one
+//! node is asked of each node, and of each machine while it is packed. Preferences are tried as if they had to hold, and given up one by one, as Karpenter
+//! does; a wish to be spread that need not hold is left to the scheduler.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::bins::{Bin, bins};
+use super::cluster::Cluster;
+use super::company::{HostRules, Needs};
+use super::constraint::{Preferred, Term};
+use super::market::{Market, SiteId};
+use super::pack::{Left, pack};
+use super::purchase::Purchase;
+use super::requirement::Requirements;
+use super::resources::Resources;
+use super::shape::{Shape, ShapeId};
+use super::storage::VolumeNeeds;
+use super::taint::in_the_way;
+use super::topology::{Rule, RuleKind, Topology};
+use super::why::why_not;
+use crate::name::{Key, Name};
+use crate::plan::{Placement, Unplaced};
+use crate::reason::NoNode;
+
+/// No more combinations of domains are looked at for one shape.
+const MOST_DOMAINS: usize = 256;
+
+/// Pods of one shape that wait.
+#[derive(Debug, Clone)]
+pub(super) struct Class {
+    pub(super) shape: ShapeId,
+    pub(super) count: u32,
+    /// The first of them by name: it decides ties, for numbers of shapes follow the order of arrival.
+    pub(super) first: Key,
+    /// Whether they are kept ready only, and come last.
+    pub(super) spare: bool,
+}
+
+/// Pods of one shape that go onto machines to be bought.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) class: usize,
+    pub(super) count: u32,
+    pub(super) site: SiteId,
+    pub(super) needs: Rc<Needs>,
+    /// Whether some of its preferences still hold.
+    pub(super) strict: bool,
+}
+
+/// One turn's placing.
+pub(super) struct Placing<'a, 'b> {
+    cluster: &'a Cluster,
+    pub(super) market: &'b mut Market<'a>,
+    pub(super) bins: Vec<Bin<'a>>,
+    meant: BTreeMap<ShapeId, Vec<usize>>,
+    topology: Topology,
+    hosts: HostRules,
+    pub(super) classes: Vec<Class>,
+    pub(super) parts: Vec<Part>,
+    pub(super) placements: Vec<Placement>,
+    /// What is left over, with the reasons that no pool has anything to do with.
+    pub(super) left: Vec<(usize, u32, Vec<NoNode>)>,
+    asking_taints: bool,
+    domains: BTreeMap<(SiteId, Name, bool, bool), Rc<Vec<Name>>>,
+    units: BTreeMap<(SiteId, Vec<i64>), i64>,
+    dims: Vec<Name>,
+}
+
+/// One way of asking: what must hold, and those of the preferences that are to hold.
+#[derive(Debug, Clone, Default)]
+struct Asking<'s> {
+    node: Option<&'s Requirements>,
+    near: Vec<&'s Term>,
+    apart: Vec<&'s Term>,
+    heed: bool,
+}
+
+/// What a class asks while it is settled.
+struct Ask<'s> {
+    class: usize,
+    shape: &'s Shape,
+    terms: Vec<Requirements>,
+    heed: bool,
+    needs: Rc<Needs>,
+    rules: Vec<Rule>,
+    site: SiteId,
+    strict: bool,
+}
+
+/// A combination of domains that a class may go to.
+struct Domain {
+    values: Vec<(Name, Name)>,
+    site: Option<SiteId>,
+    unit: i64,
+    no_room: bool,
+    closed: bool,
+}
+
+impl<'a, 'b> Placing<'a, 'b> {
+    /// Begins a turn with these classes. `repeat` has those that were settled in an earlier round of the same turn.
+    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>) -> Self {
+        let shapes = || classes.iter().map(|class| &**cluster.shapes.get(class.shape));
+        let running: BTreeSet<ShapeId> =
+            cluster.nodes.keys().filter_map(|node| cluster.load(node)).flat_map(|load| load.shapes.keys().copied()).collect();
+        let running = || running.iter().map(|id| &**cluster.shapes.get(*id));
+        let hosts = HostRules::of(shapes().chain(running().filter(|shape| !shape.apart.is_empty())));
+        let mut topology = Topology::default();
+        shapes().for_each(|shape| topology.learn(shape));
+        running().for_each(|shape| topology.learn_running(shape));
+        let bins = bins(cluster, &hosts);
+        let mut meant: BTreeMap<ShapeId, Vec<usize>> = BTreeMap::new();
+        for (i, bin) in bins.iter().enumerate() {
+            for (shape, _) in &bin.meant_for {
+                meant.entry(*shape).or_default().push(i);
+            }
+        }
+        let asking_taints = market.has_asking_taints();
+        let mut dims: BTreeSet<Name> = ["cpu", "memory", "ephemeral-storage", "pods"].map(Name::from).into();
+        dims.extend(shapes().flat_map(|shape| shape.requests.extended.keys().cloned()));
+        let mut placing = Self {
+            cluster,
+            market,
+            bins,
+            meant,
+            topology,
+            hosts,
+            classes,
+            parts: Vec::new(),
+            placements: Vec::new(),
+            left: Vec::new(),
+            asking_taints,
+            domains: BTreeMap::new(),
+            units: BTreeMap::new(),
+            dims: dims.into_iter().collect(),
+        };
+        placing.count_running();
+        placing
+    }
+
+    /// Counts the pods that run by domain. Those on nodes that go will not be there.
+    fn count_running(&mut self) {
+        if self.topology.is_empty() {
+            return;
+        }
+        let going: BTreeSet<&Name> = self
+            .cluster
+            .claims
+            .values()
+            .filter(|claim| claim.is_going())
+            .filter_map(|claim| Some(self.cluster.node_of(claim)?.0))
+            .collect();
+        for (name, node) in &self.cluster.nodes {
+            let Some(load) = self.cluster.load(name).filter(|_| !node.deleting && !going.contains(name)) else { continue };
+            for (id, count) in &load.shapes {
+                let shape = self.cluster.shapes.get(*id);
+                let counting: Vec<usize> = self.topology.counting(shape).collect();
+                for group in counting {
+                    let of = self.topology.group_at(group);
+                    let Some(domain) = node.labels.get(&of.key) else { continue };
+                    let admits = of.filter.as_ref().is_none_or(|filter| {
+                        filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(&node.labels).is_none()))
+                            && filter.tolerations.as_ref().is_none_or(|all| in_the_way(&node.taints, all).is_none())
+                    });
+                    if admits {
+                        self.topology.record(group, domain, *count);
+                    }
+                }
+                let refused: Vec<usize> = self.topology.refused(shape).collect();
+                for group in refused {
+                    if let Some(domain) = node.labels.get(&self.topology.group_at(group).key) {
+                        self.topology.refuse(group, domain, *count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Settles all classes: what waits is placed, becomes a part for machines to be bought, or is left over.
+    pub(super) fn settle_all(&mut self) {
+        // First every pod where it was meant to go, then whatever is left over where there is room: the other way round, the first shapes would take the
+        // places that an earlier turn bought for the later ones.
+        let order = self.order();
+        let mut counts: BTreeMap<usize, u32> = order.iter().map(|class| (*class, self.as_meant(*class))).collect();
+        let mut queue = order;
+        loop {
+            let (mut later, mut moved) = (Vec::new(), false);
+            for class in queue {
+                let count = counts.get(&class).copied().unwrap_or(0);
+                if count == 0 {
+                    continue;
+                }
+                let left = self.settle(class, count);
+                moved |= left < count;
+                counts.insert(class, left);
+                if left > 0 {
+                    later.push(class);
+                }
+            }
+            // Pods that have to be near others can go once those have gone: again, as long as that helps.
+            let waits = |class: &usize| {
+                let shape = self.cluster.shapes.get(self.classes[*class].shape);
+                !shape.near.is_empty() || shape.preferences.iter().any(|p| matches!(p.wish, Preferred::Near(_)))
+            };
+            let again = moved && later.iter().any(waits);
+            if !again {
+                for class in later {
+                    let count = counts.get(&class).copied().unwrap_or(0);
+                    let reasons = self.why_not_settled(class);
+                    self.left.push((class, count, reasons));
+                }
+                return;
+            }
+            queue = later;
+        }
+    }
+
+    /// The order in which classes are settled: the most important first; then those that can go anywhere before those whose domain depends on the others;
+    /// then the largest.
+    fn order(&self) -> Vec<usize> {
+        let stage = |shape: &Shape| {
+            let far = |term: &Term| term.key != super::constraint::HOSTNAME;
+            if shape.near.iter().any(far) {
+                3
+            } else if shape.spreads.iter().any(|spread| spread.key != super::constraint::HOSTNAME) {
+                2
+            } else {
+                u8::from(shape.apart.iter().any(far))
+            }
+        };
+        let mut keyed: Vec<_> = self
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(i, class)| {
+                let shape = self.cluster.shapes.get(class.shape);
+                let size = std::cmp::Reverse((shape.requests.cpu, shape.requests.memory));
+                ((class.spare, std::cmp::Reverse(shape.priority), stage(shape), size, &class.first), i)
+            })
+            .collect();
+        keyed.sort();
+        keyed.into_iter().map(|(_, i)| i).collect()
+    }
+
+    /// Puts pods where they were meant to go when a machine was bought for them, as far as there is room. Returns how many are left over.
+    fn as_meant(&mut self, class: usize) -> u32 {
+        let Class { shape: id, mut count, .. } = self.classes[class];
+        let Some(places) = self.meant.get(&id).cloned() else { return count };
+        let shape = self.cluster.shapes.get(id);
+        let Some(volumes) = self.volumes(shape) else { return count };
+        let terms = narrowed(&shape.wishes, &volumes);
+        let needs = self.hosts.needs(shape, [], [], volumes.attached);
+        for at in places {
+            if count == 0 {
+                break;
+            }
+            let bin = &mut self.bins[at];
+            let Some(meant) = bin.meant_for.iter_mut().find(|(meant, _)| *meant == id) else { continue };
+            let most = meant.1.min(count);
+            let taken = shape.requests.times_in(&bin.free).min(most).min(bin.company.room_for(&needs, 0, true));
+            if taken == 0 || !bin.answers(&terms) || !bin.lets_in(&shape.tolerations, false) {
+                continue;
+            }
+            if let Some((_, left)) = self.bins[at].meant_for.iter_mut().find(|(meant, _)| *meant == id) {
+                *left -= taken;
+            }
+            self.put(at, id, &needs, taken);
+            count -= taken;
+        }
+        count
+    }
+
+    fn volumes(&self, shape: &Shape) -> Option<VolumeNeeds> {
+        self.cluster.storage.needs(&shape.volumes).ok()
+    }
+
+    /// Puts pods into a bin, and counts them.
+    fn put(&mut self, at: usize, id: ShapeId, needs: &Needs, count: u32) {
+        let shape = self.cluster.shapes.get(id);
+        let bin = &mut self.bins[at];
+        bin.free.take(&shape.requests, count);
+        bin.company.add(needs, count);
+        let on = bin.name.clone();
+        match self.placements.last_mut() {
+            Some(last) if last.on == on && last.shape == id => last.count += count,
+            _ => self.placements.push(Placement { on, shape: id, count }),
+        }
+        if !self.topology.is_empty() {
+            let counting: Vec<usize> = self.topology.counting(shape).collect();
+            for group in counting {
+                if let Some(domain) = self.bins[at].value(&self.topology.group_at(group).key).cloned() {
+                    self.topology.record(group, &domain, count);
+                }
+            }
+            let refused: Vec<usize> = self.topology.refused(shape).collect();
+            for group in refused {
+                if let Some(domain) = self.bins[at].value(&self.topology.group_at(group).key).cloned() {
+                    self.topology.refuse(group, &domain, count);
+                }
+            }
+        }
+    }
+
+    /// Settles pods of one class, with as many of its preferences as can hold. Returns how many are left over.
+    fn settle(&mut self, class: usize, mut count: u32) -> u32 {
+        let shape = self.cluster.shapes.get(self.classes[class].shape);
+        if !shape.beyond.is_empty() {
+            return count;
+        }
+        let Some(volumes) = self.volumes(shape) else { return count };
+        let mut preferred: Vec<&Preferred> = shape.preferences.iter().map(|preference| &preference.wish).collect();
+        preferred.retain(|wish| !matches!(wish, Preferred::Spread(_)));
+        let mut heed = self.asking_taints;
+        loop {
+            let asking = Asking {
+                node: preferred.iter().find_map(|wish| if let Preferred::Node(wishes) = wish { Some(wishes) } else { None }),
+                near: preferred.iter().filter_map(|wish| if let Preferred::Near(term) = wish { Some(term) } else { None }).collect(),
+                apart: preferred.iter().filter_map(|wish| if let Preferred::Apart(term) = wish { Some(term) } else { None }).collect(),
+                heed,
+            };
+            let strict = !preferred.is_empty() || heed;
+            count = self.settle_as(class, shape, &asking, &volumes, strict, count);
+            if count == 0 || !strict {
+                return count;
+            }
+            // What is given up first: to be near, to be apart, a kind of node, at last to keep off where one is only asked to.
+            let first = |of: fn(&Preferred) -> bool| preferred.iter().position(|wish| of(wish));
+            let given_up = first(|wish| matches!(wish, Preferred::Near(_)))
+                .or_else(|| first(|wish| matches!(wish, Preferred::Apart(_))))
+                .or_else(|| first(|wish| matches!(wish, Preferred::Node(_))));
+            match given_up {
+                Some(at) => _ = preferred.remove(at),
+                None => heed = false,
+            }
+        }
+    }
+
+    fn settle_as(&mut self, class: usize, shape: &Shape, asking: &Asking<'_>, volumes: &VolumeNeeds, strict: bool, count: u32) -> u32 {
+        let mut terms = narrowed(&shape.wishes, volumes);
+        if let Some(node) = asking.node {
+            terms = terms.iter().filter(|term| term.conflict_with(node).is_none()).map(|term| term.and(node)).collect();
+        }
+        if terms.is_empty() {
+            return count;
+        }
+        let site = self.market.site_for(&terms, &shape.tolerations, asking.heed);
+        let near = asking.near.iter().copied();
+        let needs = Rc::new(self.hosts.needs(shape, near, asking.apart.iter().copied(), volumes.attached.clone()));
+        let rules = self.topology.rules(shape, &asking.near, &asking.apart);
+        let ask = Ask { class, shape, terms, heed: asking.heed, needs, rules, site, strict };
+        if ask.rules.is_empty() {
+            let left = self.fill(&ask, &[], count);
+            return if left > 0 && self.can_be_bought(&ask, ask.site) {
+                self.buy(&ask, ask.site, &[], left)
+            } else {
+                self.fill_evenly(&ask, left)
+            };
+        }
+        self.settle_by_domain(&ask, count)
+    }
+
+    /// Whether a machine for such a pod is sold.
+    fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
+        let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
+        if near_others && !self.has_company_to_come(ask) {
+            return false;
+        }
+        self.market.site(site).by_price.iter().rev().any(|i| {
+            let goods = &self.market.goods[*i];
+            !goods.closed
+                && ask.shape.requests.fits(&goods.net)
+                && !ask.needs.ports.iter().any(|port| goods.ports.iter().any(|taken| taken.clashes_with(port)))
+        })
+    }
+
+    /// Whether pods that it has to be with on one node will be on machines to be bought.
+    fn has_company_to_come(&self, ask: &Ask<'_>) -> bool {
+        ask.needs.near.iter().all(|id| ask.needs.counted.contains(id) || self.parts.iter().any(|part| part.needs.counted.contains(id)))
+    }
+
+    /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
+    fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
+        let strict = ask.strict;
+        match self.parts.last_mut() {
+            Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
+                last.count += count
+            }
+            _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict }),
+        }
+        for (key, value) in domains {
+            for rule in ask.rules.iter().filter(|rule| rule.key == *key && matches!(rule.kind, RuleKind::Counted | RuleKind::Refused)) {
+                self.topology.record(rule.group, value, count);
+            }
+            let refused: Vec<usize> = self.topology.refused(ask.shape).filter(|group| self.topology.group_at(*group).key == *key).collect();
+            for group in refused {
+                self.topology.refuse(group, value, count);
+            }
+        }
+        0
+    }
+
+    /// Puts as many of `count` pods as fit into the bins with these labels, in the bins' order. Returns how many are left over.
+    fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], count: u32) -> u32 {
+        self.fill_to(ask, domains, count, 0)
+    }
+
+    fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], mut count: u32, lift: u32) -> u32 {
+        // Pods that have to be with their like on one node may begin where nobody is only while nobody is anywhere.
+        let gathers = ask.needs.near.iter().any(|id| ask.needs.counted.contains(id));
+        let mut first = gathers && !self.bins.iter().any(|bin| ask.needs.near.iter().all(|id| bin.company.count(*id) > 0));
+        for at in 0..self.bins.len() {
+            if count == 0 {
+                break;
+            }
+            let bin = &self.bins[at];
+            if !ask.shape.requests.fits(&bin.free)
+                || !domains.iter().all(|(key, value)| bin.value(key) == Some(value))
+                || !bin.lets_in(&ask.shape.tolerations, ask.heed)
+                || !bin.answers(&ask.terms)
+            {
+                continue;
+            }
+            let taken = ask.shape.requests.times_in(&bin.free).min(count).min(bin.company.room_for(&ask.needs, lift, first));
+            let storage = &self.cluster.storage;
+            if taken == 0 || !ask.needs.attached.is_empty() && !storage.holds(bin.name, &bin.company.attached, &ask.needs.attached) {
+                continue;
+            }
+            self.put(at, self.classes[ask.class].shape, &ask.needs, taken);
+            count -= taken;
+            first = false;
+        }
+        count
+    }
+
+    /// Where no machine can be bought, pods that are spread over nodes may pile up on those that there are, as long as they do so evenly.
+    fn fill_evenly(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
+        if ask.needs.caps.is_empty() {
+            return count;
+        }
+        loop {
+            let open = |bin: &&Bin<'_>| bin.is_node() && bin.lets_in(&ask.shape.tolerations, ask.heed) && bin.answers(&ask.terms);
+            let fewest = |id| self.bins.iter().filter(open).map(|bin| bin.company.count(id)).min().unwrap_or(0);
+            let lift = ask.needs.caps.iter().map(|(id, _)| fewest(*id)).min().unwrap_or(0);
+            let left = if lift > 0 { self.fill_to(ask, &[], count, lift) } else { count };
+            if left == count || left == 0 {
+                return left;
+            }
+            count = left;
+        }
+    }
+
+    /// Settles pods whose domain matters, some at a time.
+    fn settle_by_domain(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
+        let only_counted = ask.rules.iter().all(|rule| rule.kind == RuleKind::Counted);
+        if only_counted {
+            // They may go anywhere; where is written down.
+            count = self.fill(ask, &[], count);
+            if count == 0 {
+                return 0;
+            }
+        }
+        let mut domains = self.candidates(ask);
+        let spreads: Vec<(usize, Rc<Vec<Name>>)> = ask
+            .rules
+            .iter()
+            .enumerate()
+            .filter_map(|(i, rule)| match rule.kind {
+                RuleKind::Spread { by_affinity, by_taints, .. } => Some((i, self.eligible(ask, &rule.key, by_affinity, by_taints))),
+                _ => None,
+            })
+            .collect();
+        count -= self.settle_level(ask, &mut domains, &spreads, count);
+        while count > 0 {
+            let least: BTreeMap<usize, u32> = spreads.iter().map(|(i, eligible)| (*i, self.least(&ask.rules[*i], eligible))).collect();
+            let mut best: Option<((u64, bool, i64, usize), u32)> = None;
+            for (at, domain) in domains.iter().enumerate().filter(|(_, domain)| !domain.closed) {
+                let (mut allowed, mut crowd) = (count, 0_u64);
+                for (i, rule) in ask.rules.iter().enumerate() {
+                    let Some((_, value)) = domain.values.iter().find(|(key, _)| *key == rule.key) else { continue };
+                    allowed = allowed.min(self.allowed(rule, value, least.get(&i).copied().unwrap_or(0)));
+                    if matches!(rule.kind, RuleKind::Spread { .. }) {
+                        crowd += u64::from(self.topology.group_at(rule.group).count(value));
+                    }
+                }
+                let order = (crowd, domain.no_room, domain.unit, at);
+                if allowed > 0 && best.as_ref().is_none_or(|(known, _)| order < *known) {
+                    best = Some((order, allowed));
+                }
+            }
+            let Some(((_, _, _, at), allowed)) = best else { return count };
+            let evenly = ask.rules.iter().any(|rule| matches!(rule.kind, RuleKind::Spread { itself: true, .. }));
+            // A share of what is left, so that many pods need few steps; the last few one by one.
+            let share = u32::try_from(domains.len()).unwrap_or(u32::MAX).saturating_mul(4).max(1);
+            let step = if evenly { allowed.min((count / share).max(1)) } else { allowed };
+            let moved = self.settle_in(ask, &mut domains[at], step);
+            count -= moved;
+        }
+        0
+    }
+
+    /// Where many pods have to be even over one label only, and every domain can hold any number, fills the domains up to one level. Returns how many went.
+    fn settle_level(&mut self, ask: &Ask<'_>, domains: &mut [Domain], spreads: &[(usize, Rc<Vec<Name>>)], count: u32) -> u32 {
+        let [(rule, eligible)] = spreads else { return 0 };
+        let rule = &ask.rules[*rule];
+        let other = ask.rules.iter().any(|other| other.group != rule.group && other.kind != RuleKind::Counted || other.key != rule.key);
+        let RuleKind::Spread { itself: true, .. } = rule.kind else { return 0 };
+        let open = domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
+        let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
+        if other || !open || each < 2 {
+            return 0;
+        }
+        let of = |domain: &Domain| self.topology.group_at(rule.group).count(domain.values.first().map_or("", |(_, value)| value));
+        let fullest = domains.iter().map(of).max().unwrap_or(0);
+        let fewer: Vec<u32> = domains.iter().map(|domain| fullest - of(domain)).collect();
+        let sum: u64 = fewer.iter().map(|n| u64::from(*n)).sum();
+        // Less than one level over the fullest: left to the steps.
+        let Some(over) = u64::from(count).checked_sub(sum) else { return 0 };
+        let over = u32::try_from(over / domains.len() as u64).unwrap_or(0);
+        let mut moved = 0;
+        for (domain, fewer) in domains.iter_mut().zip(fewer) {
+            moved += self.settle_in(ask, domain, fewer + over);
+        }
+        moved
+    }
+
+    /// Settles so many pods in one domain. Returns how many of them went.
+    fn settle_in(&mut self, ask: &Ask<'_>, domain: &mut Domain, step: u32) -> u32 {
+        let left = if domain.no_room { step } else { self.fill(ask, &domain.values, step) };
+        domain.no_room |= left > 0;
+        let mut moved = step - left;
+        if left > 0 {
+            match domain.site {
+                Some(site) => {
+                    self.buy(ask, site, &domain.values, left);
+                    moved = step;
+                }
+                None => domain.closed = true,
+            }
+        }
+        moved
+    }
+
+    /// How many more pods may go to this domain now.
+    fn allowed(&self, rule: &Rule, value: &Name, least: u32) -> u32 {
+        let group = self.topology.group_at(rule.group);
+        let count = group.count(value);
+        match rule.kind {
+            RuleKind::Spread { max_skew, itself: true, .. } => max_skew.saturating_add(least).saturating_sub(count),
+            RuleKind::Spread { max_skew, itself: false, .. } => {
+                if count.saturating_sub(least) <= max_skew {
+                    u32::MAX
+                } else {
+                    0
+                }
+            }
+            RuleKind::Near { itself } => {
+                if count > 0 || itself && !group.has_any() {
+                    u32::MAX
+                } else {
+                    0
+                }
+            }
+            RuleKind::Apart { .. } if count > 0 => 0,
+            RuleKind::Apart { itself: true } => 1,
+            RuleKind::Refused if group.is_refused(value) => 0,
+            RuleKind::Apart { itself: false } | RuleKind::Refused | RuleKind::Counted => u32::MAX,
+        }
+    }
+
+    /// How many pods the emptiest of these domains has.
+    fn least(&self, rule: &Rule, eligible: &[Name]) -> u32 {
+        let group = self.topology.group_at(rule.group);
+        if let RuleKind::Spread { min_domains: Some(wanted), .. } = rule.kind
+            && eligible.len() < wanted as usize
+        {
+            return 0;
+        }
+        eligible.iter().map(|value| group.count(value)).min().unwrap_or(0)
+    }
+
+    /// The domains over which a class has to be even: those of nodes, and those in which machines can be bought.
+    fn eligible(&mut self, ask: &Ask<'_>, key: &Name, by_affinity: bool, by_taints: bool) -> Rc<Vec<Name>> {
+        let known = (ask.site, key.clone(), by_affinity, by_taints);
+        if let Some(known) = self.domains.get(&known) {
+            return Rc::clone(known);
+        }
+        let terms = by_affinity.then_some(&ask.shape.wishes[..]);
+        let tolerations = by_taints.then_some(&ask.shape.tolerations[..]);
+        let mut found: BTreeSet<Name> = BTreeSet::new();
+        for value in self.market.values(key).clone() {
+            if self.market.has_domain(key, &value, terms, tolerations) {
+                found.insert(value);
+            }
+        }
+        for bin in &self.bins {
+            if let Some(value) = bin.value(key)
+                && terms.is_none_or(|terms| bin.answers(terms))
+                && tolerations.is_none_or(|tolerations| bin.lets_in(tolerations, false))
+            {
+                found.insert(value.clone());
+            }
+        }
+        let found = Rc::new(found.into_iter().collect::<Vec<_>>());
+        self.domains.insert(known, Rc::clone(&found));
+        found
+    }
+
+    /// The combinations of domains that a class could go to.
+    fn candidates(&mut self, ask: &Ask<'_>) -> Vec<Domain> {
+        let keys: BTreeSet<&Name> = ask.rules.iter().map(|rule| &rule.key).collect();
+        let mut found: Vec<(Vec<(Name, Name)>, Option<SiteId>)> = vec![(Vec::new(), Some(ask.site))];
+        for key in keys {
+            let mut values = self.market.values(key).clone();
+            values.extend(self.bins.iter().filter_map(|bin| bin.value(key)).cloned());
+            let mut more = Vec::new();
+            for (fixed, site) in &found {
+                for value in &values {
+                    let narrower = site.and_then(|site| self.market.narrow(site, key, value));
+                    let mut fixed = fixed.clone();
+                    fixed.push((key.clone(), value.clone()));
+                    if narrower.is_some() || self.bins.iter().any(|bin| fixed.iter().all(|(key, value)| bin.value(key) == Some(value))) {
+                        more.push((fixed, narrower));
+                    }
+                }
+            }
+            more.truncate(MOST_DOMAINS);
+            found = more;
+        }
+        let room = !self.bins.is_empty();
+        found
+            .into_iter()
+            .map(|(values, site)| {
+                let site = site.filter(|site| self.can_be_bought(ask, *site));
+                let unit = site.map_or(i64::MAX, |site| self.unit(site, &ask.shape.requests));
+                Domain { values, site, unit, no_room: !room, closed: false }
+            })
+            .collect()
+    }
+
+    /// What one such pod costs at the least on machines of a site full of its like.
+    fn unit(&mut self, site: SiteId, requests: &Resources) -> i64 {
+        let key = (site, self.dims.iter().map(|name| requests.get(name)).collect::<Vec<i64>>());
+        if let Some(known) = self.units.get(&key) {
+            return *known;
+        }
+        let of = self.market.site(site);
+        let unit = |i: &usize| {
+            let goods = &self.market.goods[*i];
+            let fit = i64::from(requests.times_in(&goods.net).min(10_000));
+            (fit > 0 && !goods.closed).then(|| of.prices[*i].saturating_mul(1000) / fit)
+        };
+        let found = of.by_price.iter().filter_map(unit).min().unwrap_or(i64::MAX);
+        self.units.insert(key, found);
+        found
+    }
+
+    /// Buys machines for the parts. Returns them, and what could not be bought.
+    pub(super) fn buy_parts(&mut self, effort: &mut u64) -> (Vec<Purchase>, Vec<(Part, Left)>) {
+        let parts = std::mem::take(&mut self.parts);
+        let (bought, left) = pack(self.market, &self.classes, &parts, false, effort);
+        (bought, left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect())
+    }
+
+    /// Settles anew, without any preference, what was left over for the sake of one. Returns whether anything was.
+    pub(super) fn relax(&mut self, left: &mut Vec<(Part, Left)>) -> bool {
+        let (strict, rest): (Vec<_>, Vec<_>) = std::mem::take(left).into_iter().partition(|(part, _)| part.strict);
+        *left = rest;
+        for (part, _) in &strict {
+            let shape = self.cluster.shapes.get(self.classes[part.class].shape);
+            let Some(volumes) = self.volumes(shape) else { continue };
+            let rest = self.settle_as(part.class, shape, &Asking::default(), &volumes, false, part.count);
+            if rest > 0 {
+                let reasons = self.why_not_settled(part.class);
+                self.left.push((part.class, rest, reasons));
+            }
+        }
+        !strict.is_empty()
+    }
+
+    /// What has no place, with all that speaks against it.
+    pub(super) fn unplaced(&mut self, left: Vec<(Part, Left)>) -> Vec<Unplaced> {
+        let mut found: BTreeMap<usize, (u32, Vec<NoNode>)> = BTreeMap::new();
+        for (class, count, reasons) in std::mem::take(&mut self.left) {
+            let known = found.entry(class).or_default();
+            known.0 += count;
+            known.1.extend(reasons);
+        }
+        for (part, why) in left {
+            let known = found.entry(part.class).or_default();
+            known.0 += part.count;
+            match why {
+                Left::Effort => known.1.push(NoNode::EffortSpent),
+                Left::NoCompany => known.1.push(NoNode::Near { key: super::constraint::HOSTNAME.into() }),
+                Left::NothingFits | Left::FewTypes => {}
+            }
+        }
+        let mut unplaced = Vec::new();
+        for (class, (count, mut reasons)) in found {
+            let Class { shape, spare, .. } = self.classes[class];
+            if spare || count == 0 {
+                continue;
+            }
+            let alone = reasons.iter().any(|reason| matches!(reason, NoNode::Beyond { .. } | NoNode::Volume { .. }));
+            if !alone {
+                reasons.extend(why_not(self.market, self.cluster.shapes.get(shape)));
+            }
+            let mut known = BTreeSet::new();
+            reasons.retain(|reason| known.insert(reason.clone()));
+            if reasons.is_empty() {
+                reasons.push(NoNode::NoPools);
+            }
+            unplaced.push(Unplaced { shape, count, reasons });
+        }
+        unplaced
+    }
+
+    /// Why a class could not be settled, as far as no pool has to do with it.
+    fn why_not_settled(&mut self, class: usize) -> Vec<NoNode> {
+        let shape = self.cluster.shapes.get(self.classes[class].shape);
+        if let Some(what) = shape.beyond.first() {
+            return vec![NoNode::Beyond { what: *what }];
+        }
+        if let Err(reason) = self.cluster.storage.needs(&shape.volumes) {
+            return vec![reason];
+        }
+        let rules = self.topology.rules(shape, &[], &[]);
+        let mut reasons: BTreeSet<NoNode> = BTreeSet::new();
+        let could = self.market.site_for(&shape.wishes, &shape.tolerations, false);
+        let fits = |i: &usize| shape.requests.fits(&self.market.goods[*i].net);
+        if !self.market.site(could).by_price.iter().any(fits) {
+            // No pool would take it even without any company.
+            return Vec::new();
+        }
+        for rule in &rules {
+            match rule.kind {
+                RuleKind::Spread { max_skew, .. } => _ = reasons.insert(NoNode::Spread { key: rule.key.clone(), max_skew }),
+                RuleKind::Near { .. } => _ = reasons.insert(NoNode::Near { key: rule.key.clone() }),
+                RuleKind::Apart { .. } => _ = reasons.insert(NoNode::Apart { key: rule.key.clone() }),
+                RuleKind::Refused => _ = reasons.insert(NoNode::Refused { key: rule.key.clone() }),
+                RuleKind::Counted => {}
+            }
+        }
+        if shape.near.iter().any(|term| term.key == super::constraint::HOSTNAME) {
+            reasons.insert(NoNode::Near { key: super::constraint::HOSTNAME.into() });
+        }
+        reasons.into_iter().collect()
+    }
+}
+
+/// Wishes together with where the volumes are.
+fn narrowed(terms: &[Requirements], volumes: &VolumeNeeds) -> Vec<Requirements> {
+    if volumes.reach.is_empty() {
+        return terms.to_vec();
+    }
+    let both = terms.iter().flat_map(|term| volumes.reach.iter().map(move |reach| (term, reach)));
+    both.filter(|(term, reach)| term.conflict_with(reach).is_none()).map(|(term, reach)| term.and(reach)).collect()
+}

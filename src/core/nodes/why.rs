@@ -1,0 +1,55 @@
+//! Why pods get no node, pool by pool, in words that a person can act on.
+
+use super::market::{Market, Stall};
+use super::pool::Pool;
+use super::purchase::too_few;
+use super::shape::Shape;
+use crate::Timestamp;
+use crate::reason::NoNode;
+
+/// What speaks against each pool, those that are preferred first. A pool against which nothing speaks has no line: then it is the company that a pod would
+/// keep, of which its class knows.
+pub(super) fn why_not(market: &mut Market<'_>, shape: &Shape) -> Vec<NoNode> {
+    let mut pools: Vec<&Pool> = market.cluster.pools.values().collect();
+    pools.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
+    let mut reasons = Vec::new();
+    for pool in pools {
+        match market.admit(pool, shape) {
+            Err(reason) => reasons.push(reason),
+            Ok(()) => reasons.extend(of_stall(market, pool, shape)),
+        }
+    }
+    reasons
+}
+
+/// Why nothing of a pool that takes such pods was bought.
+fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNode> {
+    let at = market.stalls.iter().position(|stall| stall.pool.name == pool.name)?;
+    let site = market.site_for(&shape.wishes, &shape.tolerations, false);
+    let Stall { used, nodes, types, out, .. } = &market.stalls[at];
+    let of_pool = market.site(site).by_price.iter().filter(|i| market.goods[**i].stall == at);
+    let fitting: Vec<usize> = of_pool.copied().filter(|i| shape.requests.fits(&market.goods[*i].net)).collect();
+    let shut = || fitting.iter().map(|i| &market.goods[*i]).filter(|goods| goods.closed).map(|goods| &goods.kind.capacity);
+    let all_shut = fitting.iter().all(|i| market.goods[*i].closed);
+    let limits = &pool.limits;
+    if let Some(resource) = shut().find_map(|capacity| limits.exceeded_by(used, *nodes, capacity)).filter(|_| all_shut) {
+        let pool = pool.name.clone();
+        if resource == "nodes" {
+            return Some(NoNode::Limit { pool, resource, used: i64::from(*nodes), limit: limits.nodes.map_or(0, i64::from), least: 1 });
+        }
+        let least = shut().map(|capacity| capacity.get(&resource)).min().unwrap_or_default();
+        let limit = limits.resources.get(&resource).copied().unwrap_or_default();
+        return Some(NoNode::Limit { pool, used: used.get(&resource), limit, least, resource });
+    }
+    if !fitting.is_empty() {
+        let few = too_few(market, at, site, &fitting);
+        return few.map(|(key, wanted, _)| NoNode::MinValues { pool: pool.name.clone(), key, wanted, types: fitting.len() });
+    }
+    let will_do = |labels| shape.wishes.iter().any(|term| term.conflict_with(labels).is_none());
+    let back: Vec<Timestamp> =
+        out.iter().filter(|(kind, _)| shape.requests.fits(&kind.allocatable) && will_do(&kind.labels)).map(|(_, until)| *until).collect();
+    Some(match back.iter().min() {
+        Some(until) => NoNode::OutOfStock { pool: pool.name.clone(), types: back.len(), until: *until },
+        None => NoNode::NothingFits { pool: pool.name.clone(), types: types + out.len() },
+    })
+}
