@@ -9,6 +9,7 @@ use kube::runtime::watcher::{self};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
+use super::referee::Done;
 use super::volumes::volume;
 use super::words::{HOSTNAME, ZONE};
 
@@ -16,14 +17,14 @@ use super::words::{HOSTNAME, ZONE};
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Serves all claims of a cluster for as long as it is there.
-pub async fn make(client: Client) {
+pub async fn make(client: Client, done: Done) {
     let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
     let mut changes = std::pin::pin!(watcher::watcher(claims, watcher::Config::default()).default_backoff().applied_objects());
     while let Some(change) = changes.next().await {
         let Ok(claim) = change else { continue };
         let is_bound = claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
         if let Some(node) = claim.annotations().get(SELECTED_NODE).filter(|_| !is_bound)
-            && let Err(error) = serve(&client, &claim, node).await
+            && let Err(error) = serve(&client, &done, &claim, node).await
         {
             // The scene may be over; where it is not, its pod stays pending and is told of.
             eprintln!("oracle: no volume for {}: {error:#}", claim.name_any());
@@ -31,7 +32,7 @@ pub async fn make(client: Client) {
     }
 }
 
-async fn serve(client: &Client, claim: &PersistentVolumeClaim, node: &str) -> Result<()> {
+async fn serve(client: &Client, done: &Done, claim: &PersistentVolumeClaim, node: &str) -> Result<()> {
     let (name, namespace) = (claim.name_any(), claim.namespace().unwrap_or_default());
     let node = Api::<Node>::all(client.clone()).get(node).await.context("read the node")?;
     let label = |key: &str| node.labels().get(key).cloned();
@@ -41,6 +42,7 @@ async fn serve(client: &Client, claim: &PersistentVolumeClaim, node: &str) -> Re
     let volume_name = format!("made-{}", claim.uid().unwrap_or_default());
     let made: PersistentVolume = serde_json::from_value(volume(&volume_name, &namespace, &name, &row))?;
     Api::all(client.clone()).create(&PostParams::default(), &made).await.context("create the volume")?;
+    done.note("PersistentVolumeAdd", 1);
     let bound = json!({"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}, "spec": {"volumeName": volume_name}});
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
     claims.patch(&name, &PatchParams::default(), &Patch::Merge(bound)).await.context("bind the claim").map(drop)

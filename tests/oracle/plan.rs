@@ -127,7 +127,7 @@ pub async fn plan(scene: &Scene, folder: &Path) -> Result<Plan> {
     let output = Command::new(PROGRAM).args(arguments).current_dir(folder).output().await.context("start the program")?;
     let errors = String::from_utf8_lossy(&output.stderr);
     let told: Vec<&str> = errors.lines().filter(|line| !line.contains("notice: ")).collect();
-    ensure!(told.is_empty(), "the program finds fault with the scene: {}", told.join("\n"));
+    ensure!(told.is_empty(), "the program finds {} faults with the scene, the first: {}", told.len(), told[0]);
     ensure!(matches!(output.status.code(), Some(0 | 1)), "the program ends with {}: {errors}", output.status);
     let plan: Plan = serde_json::from_slice(&output.stdout).context("read the program's answer")?;
     each_has_one_fate(scene, &plan)?;

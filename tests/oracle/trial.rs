@@ -22,11 +22,13 @@ pub struct Verdict {
     pub planned: usize,
     /// Those that the scheduler binds when it may choose no other node.
     pub pinned_bound: usize,
+    /// Those of them that it binds in one order of creation and not in another.
+    pub in_one_order: usize,
     /// Those that it binds when it may choose.
     pub free_bound: usize,
-    /// Those of the others that it binds after a second plan has been carried out.
+    /// Those of the others that it binds after more plans have been carried out.
     pub settled: usize,
-    /// Those of the others that a second plan has no place for either: it was taken by pods that could have gone elsewhere, or a limit is reached.
+    /// Those of the others that another plan has no place for either: it was taken by pods that could have gone elsewhere, or a limit is reached.
     pub left_over: usize,
     /// Pods that a plan calls unschedulable, of which the scheduler was asked.
     pub unschedulable: usize,
@@ -40,6 +42,7 @@ impl AddAssign for Verdict {
     fn add_assign(&mut self, other: Self) {
         self.planned += other.planned;
         self.pinned_bound += other.pinned_bound;
+        self.in_one_order += other.in_one_order;
         self.free_bound += other.free_bound;
         self.settled += other.settled;
         self.left_over += other.left_over;
@@ -56,7 +59,7 @@ pub struct Failures(BTreeMap<(String, Mistake), (String, usize)>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mistake {
     OfFirstPlan,
-    OfSecondPlan,
+    OfLaterPlan,
     Refused,
 }
 
@@ -73,14 +76,10 @@ impl Failures {
     }
 }
 
-/// Which plan of a scene.
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    First,
-    Second,
-}
+/// So many plans follow the first one, each for what the scheduler made of those before.
+const TURNS: usize = 4;
 
-/// Nodes that nobody planned for.
+/// Nodes beside those of the scene and of its first plan, with their DaemonSets' pods.
 #[derive(Debug, Default)]
 struct Spare {
     nodes: Vec<Value>,
@@ -101,8 +100,8 @@ impl Trial {
     /// Asks for the plan of a scene.
     pub async fn of(scene: Scene) -> Result<Self> {
         let plan = plan(&scene, &plan::folder(scene.seed)).await?;
-        let places = plan.places(|claim| node_name(scene.seed, Turn::First, claim));
-        let started = start_all(&scene, Turn::First, &plan)?;
+        let places = plan.places(|claim| node_name(scene.seed, 0, claim));
+        let started = start_all(&scene, 0, &plan)?;
         Ok(Self { scene, plan, places, started })
     }
 
@@ -114,18 +113,18 @@ impl Trial {
         let nodes = [&self.scene.nodes[..], &self.started].concat();
         referee.create(&self.scene.running).await?;
         referee.create(&self.daemons_to_come(&nodes)).await?;
-        referee.create_nodes(&nodes).await?;
+        referee.create(&nodes).await?;
         referee.create(&self.scene.volumes).await?;
         let mut planned: Vec<Value> = self.scene.waiting.iter().filter(|pod| self.places.contains_key(&key(pod))).cloned().collect();
         Chance::of(self.scene.seed, "order of pods", 0).shuffle(&mut planned);
         self.free(referee, &planned, &mut verdict, &mut failures).await.context("with pods that may go where they like")?;
         referee.remove(&planned).await?;
-        if !self.scene.volumes.is_empty() {
-            referee.remove_volumes().await?;
-        }
-        referee.create(&self.scene.volumes).await?;
+        self.renew_volumes(referee).await?;
         self.pinned(referee, &planned, &mut verdict, &mut failures).await.context("with pods that may go to one node")?;
-        self.refused(referee, &self.plan, Turn::First, &mut verdict, &mut failures).await.context("with pods that get no node")?;
+        // Where others are not as planned, a pod without a place may well find one.
+        if verdict.pinned_bound == verdict.planned {
+            self.refused(referee, &self.plan, 0, &mut verdict, &mut failures).await.context("with pods that get no node")?;
+        }
         referee.clear().await?;
         Ok((verdict, failures))
     }
@@ -139,70 +138,94 @@ impl Trial {
 
     async fn pinned(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict, failures: &mut Failures) -> Result<()> {
         let pinned: Vec<Value> = planned.iter().map(|pod| pinned_to(pod, &self.places[&key(pod)])).collect();
-        for (pod, said) in referee.judge(&pinned).await? {
-            match said {
-                Said { node: Some(_), .. } => verdict.pinned_bound += 1,
-                Said { message, .. } => {
-                    let (place, message) = (&self.places[&pod], message.unwrap_or_default());
-                    failures
-                        .add(&pod, Mistake::OfFirstPlan, || format!("pod {pod} was planned for {place}, and does not go there: {message}"));
-                }
+        let said = referee.judge(&pinned).await?;
+        let bound = said.values().filter(|said| said.node.is_some()).count();
+        if bound == said.len() {
+            verdict.pinned_bound += bound;
+            return Ok(());
+        }
+        // Spreading and affinity look at who is there when a pod comes: once more with those workloads first of which pods were left over.
+        let workload = |pod: &Value| text(&pod["metadata"]["labels"], "app").to_owned();
+        let late: BTreeSet<String> = pinned.iter().filter(|pod| said[&key(pod)].node.is_none()).map(workload).collect();
+        let open: BTreeSet<String> = said.into_iter().filter(|(_, said)| said.node.is_none()).map(|(pod, _)| pod).collect();
+        let (first, then): (Vec<Value>, Vec<Value>) = pinned.into_iter().partition(|pod| late.contains(&workload(pod)));
+        referee.remove(&[&first[..], &then].concat()).await?;
+        self.renew_volumes(referee).await?;
+        let mut said = referee.judge(&first).await?;
+        said.extend(referee.judge(&then).await?);
+        let again: Vec<Value> = first.iter().filter(|pod| said[&key(pod)].node.is_none()).cloned().collect();
+        said.extend(referee.judge_again(&again).await?);
+        for (pod, said) in said {
+            if said.node.is_some() {
+                verdict.pinned_bound += 1;
+                verdict.in_one_order += usize::from(open.contains(&pod));
+            } else {
+                let (place, message) = (&self.places[&pod], said.message.unwrap_or_default());
+                failures.add(&pod, Mistake::OfFirstPlan, || format!("pod {pod} was planned for {place}, and does not go there: {message}"));
             }
         }
         Ok(())
     }
 
-    async fn free(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict, failures: &mut Failures) -> Result<()> {
-        let said = referee.judge(planned).await?;
-        let bound = said.values().filter(|said| said.node.is_some()).count();
-        verdict.free_bound += bound;
-        if bound == said.len() {
+    /// What was bound or made for pods that are gone is made anew.
+    async fn renew_volumes(&self, referee: &Referee) -> Result<()> {
+        if self.scene.volumes.is_empty() {
             return Ok(());
         }
-        let scene = self.as_bound(planned, &said);
-        let second = plan(&scene, &plan::folder(scene.seed).join("second")).await?;
-        let started = start_all(&scene, Turn::Second, &second)?;
-        let daemons: Vec<Value> = started.iter().flat_map(|node| daemon_pods(&scene.daemons, node)).collect();
-        referee.create(&daemons).await?;
-        referee.create_nodes(&started).await?;
-        let places = second.places(|claim| node_name(scene.seed, Turn::Second, claim));
-        for (pod, said) in referee.judge_again(places.keys().cloned().collect()).await? {
-            if said.node.is_some() {
-                verdict.settled += 1;
-            } else {
-                let (first, second, message) = (&self.places[&pod], &places[&pod], said.message.unwrap_or_default());
-                let what = || format!("pod {pod} was planned for {first}, then for {second}, and still waits: {message}");
-                failures.add(&pod, Mistake::OfSecondPlan, what);
-            }
-        }
-        // What was meant for a pod may have been taken by one that could have gone elsewhere. Then it waits, and the scheduler has to see that too.
-        verdict.left_over += second.unschedulable.len();
-        let spare = self.refused(referee, &second, Turn::Second, &mut Verdict::default(), failures).await?;
-        referee.remove(&[daemons, spare.daemons].concat()).await?;
-        referee.remove_nodes(&[started, spare.nodes].concat()).await
+        referee.remove_volumes().await?;
+        referee.create(&self.scene.volumes).await
     }
 
-    /// The scene as it is after the scheduler's own choice.
-    fn as_bound(&self, planned: &[Value], said: &BTreeMap<String, Said>) -> Scene {
+    async fn free(&self, referee: &Referee, planned: &[Value], verdict: &mut Verdict, failures: &mut Failures) -> Result<()> {
+        let mut said = referee.judge(planned).await?;
+        verdict.free_bound += said.values().filter(|said| said.node.is_some()).count();
         let mut scene = self.scene.clone();
+        scene.running.extend(self.daemons_to_come(&[&scene.nodes[..], &self.started].concat()));
         scene.nodes.extend(self.started.iter().cloned());
-        scene.running.extend(self.daemons_to_come(&scene.nodes));
-        scene.waiting = Vec::new();
-        for pod in planned {
-            match said.get(&key(pod)).and_then(|said| said.node.as_ref()) {
-                Some(node) => {
-                    let mut pod = pod.clone();
-                    pod["spec"]["nodeName"] = json!(node);
-                    scene.running.push(pod);
+        scene.waiting = planned.to_vec();
+        let mut more = Spare::default();
+        for turn in 1..=TURNS {
+            bind(&mut scene, &said);
+            if scene.waiting.is_empty() {
+                break;
+            }
+            let again = plan(&scene, &plan::folder(scene.seed).join(format!("turn-{turn}"))).await?;
+            let started = start_all(&scene, turn, &again)?;
+            let daemons: Vec<Value> = started.iter().flat_map(|node| daemon_pods(&scene.daemons, node)).collect();
+            referee.create(&daemons).await?;
+            referee.create(&started).await?;
+            let places = again.places(|claim| node_name(scene.seed, turn, claim));
+            scene.running.extend(daemons.iter().cloned());
+            scene.nodes.extend(started.iter().cloned());
+            more.daemons.extend(daemons);
+            more.nodes.extend(started);
+            let open: Vec<Value> = scene.waiting.iter().filter(|pod| places.contains_key(&key(pod))).cloned().collect();
+            said = referee.judge_again(&open).await?;
+            let settled = said.values().filter(|said| said.node.is_some()).count();
+            verdict.settled += settled;
+            if settled == 0 || turn == TURNS {
+                for (pod, said) in said.iter().filter(|(_, said)| said.node.is_none()) {
+                    let (first, last, message) = (&self.places[pod], &places[pod], said.message.as_deref().unwrap_or_default());
+                    let what = || format!("pod {pod} was planned for {first}, then for {last}, and still waits: {message}");
+                    failures.add(pod, Mistake::OfLaterPlan, what);
                 }
-                None => scene.waiting.push(pod.clone()),
+            }
+            // What was meant for a pod may have been taken by one that could have gone elsewhere. Then it waits, and the scheduler has to see that too.
+            verdict.left_over += again.unschedulable.len();
+            let spare = self.refused(referee, &again, turn, &mut Verdict::default(), failures).await?;
+            referee.remove(&spare.daemons).await?;
+            referee.remove_nodes(&spare.nodes).await?;
+            scene.waiting = open;
+            if settled == 0 {
+                break;
             }
         }
-        scene
+        referee.remove(&more.daemons).await?;
+        referee.remove_nodes(&more.nodes).await
     }
 
     /// What a plan calls unschedulable stays so, with an empty node of each kind that could be bought: those are left there.
-    async fn refused(&self, referee: &Referee, plan: &Plan, turn: Turn, verdict: &mut Verdict, failures: &mut Failures) -> Result<Spare> {
+    async fn refused(&self, referee: &Referee, plan: &Plan, turn: usize, verdict: &mut Verdict, failures: &mut Failures) -> Result<Spare> {
         let asked = plan.unschedulable.iter().filter(|one| !one.is_held_back() && !one.is_beyond());
         let reasons: BTreeMap<&str, &[String]> = asked.map(|one| (one.pod.as_str(), &one.reasons[..])).collect();
         if reasons.is_empty() {
@@ -211,14 +234,11 @@ impl Trial {
         let nodes = self.one_of_each(turn);
         let daemons: Vec<Value> = nodes.iter().flat_map(|node| daemon_pods(&self.scene.daemons, node)).collect();
         referee.create(&daemons).await?;
-        referee.create_nodes(&nodes).await?;
+        referee.create(&nodes).await?;
         let labels: BTreeMap<&str, String> = nodes.iter().map(|node| (text(&node["metadata"], "name"), shown(node))).collect();
-        // In the second turn they are there already.
         let refused: Vec<Value> = self.scene.waiting.iter().filter(|pod| reasons.contains_key(&*key(pod))).cloned().collect();
-        let said = match turn {
-            Turn::First => referee.judge(&refused).await?,
-            Turn::Second => referee.judge_again(refused.iter().map(key).collect()).await?,
-        };
+        // After the first turn they are there already.
+        let said = if turn == 0 { referee.judge(&refused).await? } else { referee.judge_again(&refused).await? };
         for (pod, said) in said {
             verdict.unschedulable += 1;
             match said.node {
@@ -235,7 +255,7 @@ impl Trial {
     }
 
     /// An empty node of each kind that a pool could buy.
-    fn one_of_each(&self, turn: Turn) -> Vec<Value> {
+    fn one_of_each(&self, turn: usize) -> Vec<Value> {
         let mut nodes = Vec::new();
         for pool in &self.scene.pools {
             for (kind, sale) in pool.goods(&self.scene.market) {
@@ -251,21 +271,31 @@ impl Trial {
     }
 }
 
-/// A claim's name follows from its pool and the moment: nodes of different scenes and plans have to be called differently.
-fn node_name(seed: u64, turn: Turn, claim: &str) -> String {
-    match turn {
-        Turn::First => format!("s{seed}-{claim}"),
-        Turn::Second => format!("s{seed}-{claim}-again"),
+/// A claim's name follows from its pool and the moment: nodes of different scenes and turns have to be called differently.
+fn node_name(seed: u64, turn: usize, claim: &str) -> String {
+    format!("s{seed}-{claim}{}", if turn == 0 { String::new() } else { format!("-{turn}") })
+}
+
+/// Takes over where pods were bound.
+fn bind(scene: &mut Scene, said: &BTreeMap<String, Said>) {
+    for mut pod in std::mem::take(&mut scene.waiting) {
+        match said.get(&key(&pod)).and_then(|said| said.node.as_ref()) {
+            Some(node) => {
+                pod["spec"]["nodeName"] = json!(node);
+                scene.running.push(pod);
+            }
+            None => scene.waiting.push(pod),
+        }
     }
 }
 
 /// The nodes that a plan starts.
-fn start_all(scene: &Scene, turn: Turn, plan: &Plan) -> Result<Vec<Value>> {
+fn start_all(scene: &Scene, turn: usize, plan: &Plan) -> Result<Vec<Value>> {
     plan.node_claims.iter().enumerate().map(|(number, claim)| start(scene, turn, number, claim)).collect()
 }
 
 /// The node that a plan starts. What was planned may be out of stock: then another of the types is bought, which has to do as well.
-fn start(scene: &Scene, turn: Turn, number: usize, claim: &Started) -> Result<Value> {
+fn start(scene: &Scene, turn: usize, number: usize, claim: &Started) -> Result<Value> {
     let pool =
         scene.pools.iter().find(|pool| pool.name == claim.node_pool).with_context(|| format!("there is no pool {}", claim.node_pool))?;
     let mut goods = pool.goods(&scene.market);

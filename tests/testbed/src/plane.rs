@@ -169,11 +169,9 @@ impl Plane {
         audit::read(&self.audit_log())
     }
 
-    /// What the scheduler counts, in Prometheus' format: its queues, its attempts.
-    pub async fn scheduler_metrics(&self) -> Result<String> {
-        let asked = url("https", self.layout.scheduler.address()) + "/metrics";
-        let answer = self.asker()?.get(&asked).send().await.context("cannot ask kube-scheduler for its metrics")?;
-        answer.error_for_status()?.text().await.context("cannot read kube-scheduler's metrics")
+    /// Where the scheduler tells what it counts, in Prometheus' format: its queues, its attempts.
+    pub fn scheduler_metrics_url(&self) -> String {
+        url("https", self.layout.scheduler.address()) + "/metrics"
     }
 
     /// Kills kube-apiserver: an outage. Data, port and identities stay.
@@ -205,19 +203,17 @@ impl Plane {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client for what the parts serve beside their API.
-    fn asker(&self) -> Result<reqwest::Client> {
-        let authority = std::fs::read(self.certificate_authority())?;
-        let builder = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&authority)?]);
-        Ok(builder.no_proxy().timeout(Duration::from_secs(5)).build()?)
-    }
-
     /// Starts a part, unless it is not wanted, and waits until `asked` answers with success.
     async fn launch(&self, component: Component, program: Program, asked: String) -> Result<()> {
         if self.options.without.contains(&component) {
             return Ok(());
         }
-        let client = self.asker()?;
+        let authority = std::fs::read(self.certificate_authority())?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()?;
         let mut part = Part::start(&self.run, &program)?;
         part.until_ready(START_WITHIN, async || client.get(&asked).send().await.is_ok_and(|answer| answer.status().is_success())).await?;
         self.parts().insert(component, part);
