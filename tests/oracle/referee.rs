@@ -31,7 +31,11 @@ const AT_A_TIME: usize = 6;
 /// A scene of 60 pods takes a second; a machine under load is no failure of what is tested.
 const WITHIN: Duration = Duration::from_secs(60);
 /// The scheduler's counts can only be asked for.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+const ASK_EVERY: Duration = Duration::from_millis(15);
+/// How often it has handled an event.
+const HANDLED: &str = "scheduler_event_handling_duration_seconds_count";
+/// How many pods are in a queue.
+const PENDING: &str = "scheduler_pending_pods";
 
 /// Admission that stands in for controllers which are not here, or asks for them: ServiceAccounts, a priority's class, an overhead's class, finalizers of
 /// volumes, taints of nodes that are not ready yet.
@@ -229,6 +233,8 @@ impl Referee {
     /// Waits until the scheduler has taken in all that has happened and will try none of its pods again by itself, and has seen each of these.
     async fn until_settled(&self, pods: &[Value]) -> Result<Seen> {
         let keys: BTreeSet<String> = pods.iter().map(key).collect();
+        let is_told = |said: &Said| said.node.is_some() || said.message.is_some();
+        self.until("all pods were tried", |watched| keys.iter().all(|key| watched.pods.get(key).is_some_and(is_told))).await?;
         let deadline = Instant::now() + WITHIN;
         let mut asking = interval(ASK_EVERY);
         asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -236,7 +242,7 @@ impl Referee {
         loop {
             asking.tick().await;
             let metrics = self.metrics().await.context("ask kube-scheduler what it counts")?;
-            let wrong = self.unsettled(&metrics, &keys)?;
+            let wrong = self.unsettled(&counts(&metrics)?)?;
             // What it counts is not read at one moment: what was right twice was right in between.
             if wrong.is_none() && was_settled {
                 let seen = &self.watched.borrow().pods;
@@ -252,22 +258,19 @@ impl Referee {
     }
 
     /// What the scheduler has still to do.
-    fn unsettled(&self, metrics: &str, keys: &BTreeSet<String>) -> Result<Option<String>> {
+    fn unsettled(&self, counts: &BTreeMap<&str, usize>) -> Result<Option<String>> {
         let watched = self.watched.borrow();
-        if let Some(unseen) = keys.iter().find(|key| !watched.pods.contains_key(*key)) {
-            return Ok(Some(format!("pod {unseen} has not been seen")));
-        }
         let mut happened = self.done.counts();
         happened.extend(&watched.happened);
         for (event, times) in happened {
-            let handled = number(metrics, &format!("scheduler_event_handling_duration_seconds_count{{event=\"{event}\"}}"))?.unwrap_or(0);
+            let handled = counts.get(&*format!("{HANDLED}{{event=\"{event}\"}}")).copied().unwrap_or(0);
             if handled != times {
                 return Ok(Some(format!("{event} has happened {times} times, and it knows of {handled}")));
             }
         }
         let open = watched.pods.values().filter(|said| said.node.is_none()).count();
         for (queue, expected) in [("active", 0), ("backoff", 0), ("unschedulable", open)] {
-            let pending = number(metrics, &format!("scheduler_pending_pods{{queue=\"{queue}\"}}"))?;
+            let pending = counts.get(&*format!("{PENDING}{{queue=\"{queue}\"}}")).copied();
             let pending = pending.with_context(|| format!("kube-scheduler tells nothing of its queue {queue}"))?;
             if pending != expected {
                 return Ok(Some(format!("{open} pods are not bound, and {pending} are in its queue {queue}")));
@@ -277,14 +280,15 @@ impl Referee {
     }
 }
 
-fn bound(said: &Seen) -> usize {
-    said.values().filter(|said| said.node.is_some()).count()
+/// What the scheduler counts of events and of its queues, of a text that has thousands of other lines.
+fn counts(metrics: &str) -> Result<BTreeMap<&str, usize>> {
+    let lines = metrics.lines().filter(|line| line.starts_with(HANDLED) || line.starts_with(PENDING));
+    let number = |text: &str| text.parse().with_context(|| format!("`{text}` is no count"));
+    lines.filter_map(|line| line.rsplit_once(' ')).map(|(name, text)| Ok((name, number(text)?))).collect()
 }
 
-/// The value of one of the metrics, where there is one.
-fn number(metrics: &str, name: &str) -> Result<Option<usize>> {
-    let found = metrics.lines().find_map(|line| line.strip_prefix(name));
-    found.map(|text| text.trim().parse().with_context(|| format!("{name}: `{text}` is no count"))).transpose()
+fn bound(said: &Seen) -> usize {
+    said.values().filter(|said| said.node.is_some()).count()
 }
 
 /// Keeps what is known of pods; it ends with the plane.
