@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod conformance;
 mod container;
+mod oracle;
 mod page;
 mod plan;
 mod stage;
