@@ -122,6 +122,7 @@ pub enum NoNode {
     Near { key: Name },
     Apart { key: Name },
     Refused { key: Name },
+    NoRoom,
     MinValues { pool: Name, key: Name, wanted: u32, types: usize },
     EffortSpent,
 }
@@ -179,6 +180,7 @@ impl fmt::Display for NoNode {
                     "the required pod anti-affinity by {key} of other pods leaves it no domain: in each that can hold it there is one that refuses it"
                 )
             }
+            Self::NoRoom => f.write_str("what it asks of the pods beside it leaves it no node that could be started now"),
             Self::MinValues { pool, key, wanted, types } => write!(
                 f,
                 "pool {pool} asks for at least {wanted} values of {key} to choose from (minValues), and the {types} types that have room for it have fewer"

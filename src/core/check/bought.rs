@@ -6,10 +6,11 @@ use super::{Breach, Wrong, indexed, kept_off};
 use crate::name::Name;
 use crate::nodes::claim::{Claim, ClaimSpec};
 use crate::nodes::cluster::Cluster;
+use crate::nodes::constraint::HOSTNAME;
 use crate::nodes::launch::{INITIALIZED, REGISTERED};
 use crate::nodes::offer::{InstanceType, Offering, OfferingKey, Offers};
 use crate::nodes::pool::Pool;
-use crate::nodes::requirement::Labels;
+use crate::nodes::requirement::{self, Labels};
 use crate::nodes::resources::Resources;
 use crate::nodes::shape::ShapeId;
 use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
@@ -79,7 +80,9 @@ fn against_type(
     if nodes.peek().is_none() {
         return not_sold();
     }
-    for labels in nodes {
+    for mut labels in nodes {
+        // It will have a name, which nobody knows yet.
+        labels.extend([HOSTNAME, requirement::NAME].map(|key| (key.into(), "/".into())));
         for (shape, _) in pods {
             if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &spec.taints) {
                 return Some(Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint });

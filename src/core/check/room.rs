@@ -7,7 +7,8 @@ use super::{Breach, Wrong, kept_off};
 use crate::name::Name;
 use crate::nodes::claim::Claim;
 use crate::nodes::cluster::{Cluster, Node, PodRole};
-use crate::nodes::requirement::Requirements;
+use crate::nodes::constraint::HOSTNAME;
+use crate::nodes::requirement::{self, Requirements};
 use crate::nodes::resources::Resources;
 use crate::nodes::shape::ShapeId;
 use crate::nodes::taint::{Taint, is_ephemeral};
@@ -62,8 +63,10 @@ fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pod
     }
     sum.add(&daemons.max(&expected), 1);
     let offered = starting.map_or(&node.allocatable, Claim::offers);
+    let mut labels = node.labels.clone();
+    labels.insert(requirement::NAME.into(), on.clone());
     for (shape, _) in pods {
-        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &node.labels, &taints) {
+        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &taints) {
             return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint });
         }
     }
@@ -76,7 +79,9 @@ fn on_claim(cluster: &Cluster, on: &Name, claim: &Claim, pods: &[(ShapeId, u32)]
     }
     let will_be = Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes);
     for shape in pods.iter().map(|(shape, _)| cluster.shapes.get(*shape)) {
-        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &well_known));
+        // Its name is not known yet, and it will have one.
+        let given = |key: &str| well_known(key) || key == HOSTNAME;
+        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &given));
         if let Some(label_or_taint) = refusals.min().unwrap_or(None) {
             return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: label_or_taint.clone() });
         }

@@ -8,7 +8,7 @@ use super::cluster::{Cluster, Node};
 use super::company::{Company, HostRules};
 use super::constraint::HostPort;
 use super::launch::{INITIALIZED, REGISTERED};
-use super::market::kept_away;
+use super::market::{kept_away, of_new_node};
 use super::pool::Pool;
 use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
@@ -43,8 +43,8 @@ impl Bin<'_> {
     /// Whether pods with these wishes, one of which must hold, may come.
     pub(super) fn answers(&self, terms: &[Requirements]) -> bool {
         terms.iter().any(|wishes| match &self.labels {
-            Is::Node(labels) => wishes.unanswered_by(labels).is_none(),
-            Is::Claim(will_be) => will_be.refuses(wishes, &well_known).is_none(),
+            Is::Node(labels) => wishes.unanswered_by_node(self.name, labels).is_none(),
+            Is::Claim(will_be) => of_new_node(wishes).is_some_and(|wishes| will_be.refuses(&wishes, &well_known).is_none()),
         })
     }
 

@@ -55,6 +55,8 @@ pub struct Load {
     pub pods: BTreeSet<Key>,
     /// How many of them there are of each shape.
     pub shapes: BTreeMap<ShapeId, u32>,
+    /// How many of those are on their way out.
+    pub leaving: BTreeMap<ShapeId, u32>,
     /// How many of them do work.
     pub working: u32,
     /// When its pods last changed.
@@ -218,6 +220,9 @@ impl Cluster {
                 PodRole::Static => {}
             }
             *load.shapes.entry(pod.shape).or_default() += 1;
+            if pod.deleting {
+                *load.leaving.entry(pod.shape).or_default() += 1;
+            }
             if load.pods.insert(key.clone()) && pod.role == PodRole::Work {
                 load.changed = Some(now);
             }
@@ -263,10 +268,12 @@ impl Cluster {
                 PodRole::Static => {}
             }
             load.pods.remove(key);
-            if let Some(count) = load.shapes.get_mut(&pod.shape) {
-                *count -= 1;
-                if *count == 0 {
-                    load.shapes.remove(&pod.shape);
+            for counts in [Some(&mut load.shapes), pod.deleting.then_some(&mut load.leaving)].into_iter().flatten() {
+                if let Some(count) = counts.get_mut(&pod.shape) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(&pod.shape);
+                    }
                 }
             }
             if pod.role == PodRole::Work {

@@ -89,7 +89,7 @@ impl HostRules {
     }
 
     /// The selectors that matter and select this shape.
-    fn selecting(&self, shape: &Shape) -> Vec<Rank> {
+    pub(super) fn selecting(&self, shape: &Shape) -> Vec<Rank> {
         if !shape.selected_by.meets(&self.all) {
             return Vec::new();
         }

@@ -455,12 +455,12 @@ impl Packer<'_, '_> {
         let first = (0..self.parts.len()).find(|part| stock.counts[*part] > 0 && !self.parts[*part].needs.near.is_empty())?;
         let near = &self.parts[first].needs.near;
         let answers = |part: usize| near.iter().all(|id| self.parts[part].needs.counted.contains(id));
-        let company: Vec<usize> =
-            (0..self.parts.len()).filter(|part| stock.counts[*part] > 0 && self.parts[*part].needs.near == *near).collect();
-        let all_on_one = answers(first);
-        // The smallest of those that it wants to be with, so that as many as can be have room beside it.
-        let hosts: Vec<usize> =
-            (0..self.parts.len()).rev().filter(|part| !all_on_one && stock.counts[*part] > 0 && answers(*part)).collect();
+        let joins = |part: usize| self.parts[part].needs.near.iter().any(|id| near.contains(id));
+        let company: Vec<usize> = (0..self.parts.len()).filter(|part| stock.counts[*part] > 0 && joins(*part)).collect();
+        // The smallest of those that it wants to be with, so that as many as can be have room beside it. Where there are some that do not want to be with
+        // it in turn, they are where it has to go: kube-scheduler lets its like begin elsewhere only while none of them is anywhere.
+        let hosts: Vec<usize> = (0..self.parts.len()).rev().filter(|part| stock.counts[*part] > 0 && answers(*part) && !joins(*part)).collect();
+        let all_on_one = answers(first) && hosts.is_empty();
         let mut open = self.begin(stock.families[stock.family_of[first]].site, None);
         let hosted = all_on_one || hosts.iter().any(|part| self.draw(stock, &mut open, *part, 1, till) > 0);
         if !hosted {

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bins::{Daemons, daemons_in};
 use super::cluster::Cluster;
-use super::constraint::HostPort;
+use super::constraint::{HOSTNAME, HostPort};
 use super::offer::{CapacityType, InstanceType, OfferingKey, Offers, StockOuts};
 use super::pool::Pool;
 use super::requirement::{Requirement, Requirements};
 use super::resources::Resources;
 use super::shape::Shape;
 use super::taint::{Effect, Taint, Toleration, in_the_way};
+use super::topology::Filter;
 use super::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE, well_known};
 use crate::Timestamp;
 use crate::name::Name;
@@ -186,7 +187,8 @@ impl<'a> Market<'a> {
         }
         let will_be = will_be(pool);
         let given = |key: &str| self.is_given(pool, key);
-        terms.iter().filter(|term| will_be.refuses(term, &given).is_none()).map(|term| will_be.and(term)).collect()
+        let terms = terms.iter().filter_map(of_new_node);
+        terms.filter(|term| will_be.refuses(term, &given).is_none()).map(|term| will_be.and(&term)).collect()
     }
 
     /// A label that the pool does not speak of may still be one that its types have.
@@ -284,6 +286,15 @@ impl<'a> Market<'a> {
         self.offers.of(&pool.class).len()
     }
 
+    /// Whether a machine of this site could be one that a spread constraint looks at.
+    pub(super) fn could_be(&self, site: SiteId, filter: &Filter) -> bool {
+        self.stalls.iter().zip(&self.sites[site.0].ways).any(|(stall, ways)| {
+            let tolerated = filter.tolerations.as_ref().is_none_or(|all| in_the_way(&stall.pool.taints, all).is_none());
+            let meant = |way: &Requirements| filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.conflict_with(way).is_none()));
+            tolerated && ways.iter().any(meant)
+        })
+    }
+
     /// Marks goods of which the pool's limits allow no more.
     pub(super) fn close_what_is_spent(&mut self, stall: usize) {
         let Stall { pool, used, nodes, .. } = &self.stalls[stall];
@@ -304,18 +315,22 @@ impl<'a> Market<'a> {
             return Err(NoNode::Taint { pool: pool.name.clone(), key: taint.key.clone() });
         }
         let will_be = will_be(pool);
-        let mut excluded = None;
+        let mut excluded: Option<Name> = None;
         for term in &shape.wishes {
+            let Some(term) = &of_new_node(term) else {
+                excluded = excluded.or(Some(HOSTNAME.into()));
+                continue;
+            };
             match will_be.refuses(term, &|key| self.is_given(pool, key)) {
                 None => {
                     // Said last: what is wrong with a pool that the pod does not ask for is none of its business.
                     let unusable = |why: &String| NoNode::PoolUnusable { pool: pool.name.clone(), why: why.clone() };
                     return pool.unusable.as_ref().map_or(Ok(()), |why| Err(unusable(why)));
                 }
-                Some(key) => excluded = excluded.or(Some(key)),
+                Some(key) => excluded = excluded.or_else(|| Some(key.clone())),
             }
         }
-        Err(NoNode::Label { pool: pool.name.clone(), key: excluded.cloned().unwrap_or_default() })
+        Err(NoNode::Label { pool: pool.name.clone(), key: excluded.unwrap_or_default() })
     }
 
     /// Whether some taint only asks pods to stay away.
@@ -324,6 +339,15 @@ impl<'a> Market<'a> {
         self.stalls.iter().any(|stall| stall.pool.taints.iter().any(asks))
             || self.cluster.nodes.values().any(|node| node.taints.iter().any(asks))
     }
+}
+
+/// What a term asks of a node that is still to come, whose name nobody knows yet; none where it asks for a certain one, or for none.
+pub(super) fn of_new_node(term: &Requirements) -> Option<Requirements> {
+    let Some(wish) = term.0.get(HOSTNAME) else { return Some(term.clone()) };
+    let mut others = term.clone();
+    others.0.remove(HOSTNAME);
+    // No node can be called so.
+    wish.allows("/").then_some(others)
 }
 
 fn will_be(pool: &Pool) -> Requirements {

@@ -65,7 +65,11 @@ pub(super) struct Placing<'a, 'b> {
     /// What is left over, with the reasons that no pool has anything to do with.
     pub(super) left: Vec<(usize, u32, Vec<NoNode>)>,
     asking_taints: bool,
-    domains: BTreeMap<(SiteId, Name, bool, bool), Rc<Vec<Name>>>,
+    domains: BTreeMap<(SiteId, Name, bool, bool, Vec<i64>), (usize, Rc<Vec<Name>>)>,
+    /// Domains in which machines are bought.
+    begun: BTreeSet<(Name, Name)>,
+    /// Selectors with pods that run, on whatever node.
+    gathered: BTreeSet<Rank>,
     units: BTreeMap<(SiteId, Vec<i64>), i64>,
     dims: Vec<Name>,
     options: Options,
@@ -92,9 +96,15 @@ struct Ask<'s> {
     strict: bool,
 }
 
+/// By what one combination of domains is taken rather than another: how many pods are there, how many other combinations share the rarest of its values,
+/// whether nothing is free there, what a machine costs, and its place in the list.
+type Rating = (u64, usize, bool, i64, usize);
+
 /// A combination of domains that a class may go to.
 struct Domain {
     values: Vec<(Name, Name)>,
+    /// How many combinations have the rarest of its values.
+    choice: usize,
     site: Option<SiteId>,
     unit: i64,
     no_room: bool,
@@ -135,6 +145,8 @@ impl<'a, 'b> Placing<'a, 'b> {
             left: Vec::new(),
             asking_taints,
             domains: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            gathered: BTreeSet::new(),
             units: BTreeMap::new(),
             dims: dims.into_iter().collect(),
             options,
@@ -145,6 +157,11 @@ impl<'a, 'b> Placing<'a, 'b> {
 
     /// Counts the pods that run by domain. Those on nodes that go will not be there.
     fn count_running(&mut self) {
+        for load in self.cluster.nodes.keys().filter_map(|node| self.cluster.load(node)) {
+            for id in load.shapes.keys() {
+                self.gathered.extend(self.hosts.selecting(self.cluster.shapes.get(*id)));
+            }
+        }
         if self.topology.is_empty() {
             return;
         }
@@ -167,8 +184,9 @@ impl<'a, 'b> Placing<'a, 'b> {
                         filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(&node.labels).is_none()))
                             && filter.tolerations.as_ref().is_none_or(|all| in_the_way(&node.taints, all).is_none())
                     });
-                    if admits {
-                        self.topology.record(group, domain, *count);
+                    let leaving = if of.is_spread { load.leaving.get(id).copied().unwrap_or(0) } else { 0 };
+                    if admits && *count > leaving {
+                        self.topology.record(group, domain, count - leaving);
                     }
                 }
                 let refused: Vec<usize> = self.topology.refused(shape).collect();
@@ -226,11 +244,9 @@ impl<'a, 'b> Placing<'a, 'b> {
         let stage = |shape: &Shape| {
             let far = |term: &Term| term.key != super::constraint::HOSTNAME;
             if shape.near.iter().any(far) {
-                3
-            } else if shape.spreads.iter().any(|spread| spread.key != super::constraint::HOSTNAME) {
                 2
             } else {
-                u8::from(shape.apart.iter().any(far))
+                u8::from(shape.spreads.iter().any(|spread| spread.key != super::constraint::HOSTNAME))
             }
         };
         let mut keyed: Vec<_> = self
@@ -367,7 +383,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     /// Whether a machine for such a pod is sold.
     fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
         let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
-        if near_others && !self.has_company_to_come(ask) {
+        if near_others && !self.has_company_to_come(ask) || !near_others && self.has_gathered(ask) {
             return false;
         }
         self.market.site(site).by_price.iter().rev().any(|i| {
@@ -376,6 +392,12 @@ impl<'a, 'b> Placing<'a, 'b> {
                 && ask.shape.requests.fits(&goods.net)
                 && !ask.needs.ports.iter().any(|port| goods.ports.iter().any(|taken| taken.clashes_with(port)))
         })
+    }
+
+    /// Whether pods that it has to be with on one node are on one already: then it cannot begin elsewhere.
+    fn has_gathered(&self, ask: &Ask<'_>) -> bool {
+        let here = |id: &Rank| self.gathered.contains(id) || self.bins.iter().any(|bin| bin.company.count(*id) > 0);
+        !ask.needs.near.is_empty() && ask.needs.near.iter().all(here)
     }
 
     /// Whether pods that it has to be with on one node will be on machines to be bought.
@@ -393,8 +415,12 @@ impl<'a, 'b> Placing<'a, 'b> {
             _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict }),
         }
         for (key, value) in domains {
+            self.begun.insert((key.clone(), value.clone()));
             for rule in ask.rules.iter().filter(|rule| rule.key == *key && matches!(rule.kind, RuleKind::Counted | RuleKind::Refused)) {
-                self.topology.record(rule.group, value, count);
+                let filter = self.topology.group_at(rule.group).filter.as_ref();
+                if filter.is_none_or(|filter| self.market.could_be(site, filter)) {
+                    self.topology.record(rule.group, value, count);
+                }
             }
             let refused: Vec<usize> = self.topology.refused(ask.shape).filter(|group| self.topology.group_at(*group).key == *key).collect();
             for group in refused {
@@ -412,7 +438,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], mut count: u32, lift: u32) -> u32 {
         // Pods that have to be with their like on one node may begin where nobody is only while nobody is anywhere.
         let gathers = ask.needs.near.iter().any(|id| ask.needs.counted.contains(id));
-        let mut first = gathers && !self.bins.iter().any(|bin| ask.needs.near.iter().all(|id| bin.company.count(*id) > 0));
+        let mut first = gathers && !self.has_gathered(ask);
         for at in 0..self.bins.len() {
             if count == 0 {
                 break;
@@ -477,22 +503,22 @@ impl<'a, 'b> Placing<'a, 'b> {
         count -= self.settle_level(ask, &mut domains, &spreads, count);
         while count > 0 {
             let least: BTreeMap<usize, u32> = spreads.iter().map(|(i, eligible)| (*i, self.least(&ask.rules[*i], eligible))).collect();
-            let mut best: Option<((u64, bool, i64, usize), u32)> = None;
+            let mut best: Option<(Rating, u32)> = None;
             for (at, domain) in domains.iter().enumerate().filter(|(_, domain)| !domain.closed) {
                 let (mut allowed, mut crowd) = (count, 0_u64);
                 for (i, rule) in ask.rules.iter().enumerate() {
                     let Some((_, value)) = domain.values.iter().find(|(key, _)| *key == rule.key) else { continue };
                     allowed = allowed.min(self.allowed(rule, value, least.get(&i).copied().unwrap_or(0)));
-                    if matches!(rule.kind, RuleKind::Spread { .. }) {
+                    if matches!(rule.kind, RuleKind::Spread { itself: true, .. }) {
                         crowd += u64::from(self.topology.group_at(rule.group).count(value));
                     }
                 }
-                let order = (crowd, domain.no_room, domain.unit, at);
+                let order = (crowd, domain.choice, domain.no_room, domain.unit, at);
                 if allowed > 0 && best.as_ref().is_none_or(|(known, _)| order < *known) {
                     best = Some((order, allowed));
                 }
             }
-            let Some(((_, _, _, at), allowed)) = best else { return count };
+            let Some(((_, _, _, _, at), allowed)) = best else { return count };
             let evenly = ask.rules.iter().any(|rule| matches!(rule.kind, RuleKind::Spread { itself: true, .. }));
             // A share of what is left, so that many pods need few steps; the last few one by one.
             let share = u32::try_from(domains.len()).unwrap_or(u32::MAX).saturating_mul(4).max(1);
@@ -508,8 +534,11 @@ impl<'a, 'b> Placing<'a, 'b> {
         let [(rule, eligible)] = spreads else { return 0 };
         let rule = &ask.rules[*rule];
         let other = ask.rules.iter().any(|other| other.group != rule.group && other.kind != RuleKind::Counted || other.key != rule.key);
-        let RuleKind::Spread { itself: true, .. } = rule.kind else { return 0 };
-        let open = domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
+        let RuleKind::Spread { itself: true, min_domains, .. } = rule.kind else { return 0 };
+        if min_domains.is_some_and(|wanted| eligible.len() < wanted as usize) {
+            return 0;
+        }
+        let open = !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
         let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
         if other || !open || each < 2 {
             return 0;
@@ -585,15 +614,20 @@ impl<'a, 'b> Placing<'a, 'b> {
 
     /// The domains over which a class has to be even: those of nodes, and those in which machines can be bought.
     fn eligible(&mut self, ask: &Ask<'_>, key: &Name, by_affinity: bool, by_taints: bool) -> Rc<Vec<Name>> {
-        let known = (ask.site, key.clone(), by_affinity, by_taints);
-        if let Some(known) = self.domains.get(&known) {
+        let known = (ask.site, key.clone(), by_affinity, by_taints, ask.dims(&self.dims));
+        if let Some((begun, known)) = self.domains.get(&known)
+            && *begun == self.begun.len()
+        {
             return Rc::clone(known);
         }
         let terms = by_affinity.then_some(&ask.shape.wishes[..]);
         let tolerations = by_taints.then_some(&ask.shape.tolerations[..]);
+        // Values that no node has are none to kube-scheduler: they become some where such a pod could get a node, or where another does.
         let mut found: BTreeSet<Name> = BTreeSet::new();
+        let site = self.market.site_for(&ask.shape.wishes, &ask.shape.tolerations, false);
         for value in self.market.values(key).clone() {
-            if self.market.has_domain(key, &value, terms, tolerations) {
+            let own = self.market.narrow(site, key, &value).is_some_and(|site| self.can_be_bought(ask, site));
+            if own || self.begun.contains(&(key.clone(), value.clone())) && self.market.has_domain(key, &value, terms, tolerations) {
                 found.insert(value);
             }
         }
@@ -606,7 +640,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             }
         }
         let found = Rc::new(found.into_iter().collect::<Vec<_>>());
-        self.domains.insert(known, Rc::clone(&found));
+        self.domains.insert(known, (self.begun.len(), Rc::clone(&found)));
         found
     }
 
@@ -631,9 +665,16 @@ impl<'a, 'b> Placing<'a, 'b> {
             more.truncate(MOST_DOMAINS);
             found = more;
         }
+        let mut shared: BTreeMap<(Name, Name), usize> = BTreeMap::new();
+        if found.first().is_some_and(|(values, _)| values.len() > 1) {
+            for value in found.iter().flat_map(|(values, _)| values) {
+                *shared.entry(value.clone()).or_default() += 1;
+            }
+        }
         found
             .into_iter()
             .map(|(values, site)| {
+                let choice = values.iter().filter_map(|value| shared.get(value).copied()).min().unwrap_or(0);
                 let room = self.bins.iter().any(|bin| {
                     ask.shape.requests.fits(&bin.free)
                         && values.iter().all(|(key, value)| bin.value(key) == Some(value))
@@ -643,14 +684,14 @@ impl<'a, 'b> Placing<'a, 'b> {
                 });
                 let site = site.filter(|site| self.can_be_bought(ask, *site));
                 let unit = site.map_or(i64::MAX, |site| self.unit(site, &ask.shape.requests));
-                Domain { values, site, unit, no_room: !room, closed: false }
+                Domain { values, choice, site, unit, no_room: !room, closed: false }
             })
             .collect()
     }
 
     /// What one such pod costs at the least on machines of a site full of its like.
     fn unit(&mut self, site: SiteId, requests: &Resources) -> i64 {
-        let key = (site, self.dims.iter().map(|name| requests.get(name)).collect::<Vec<i64>>());
+        let key = (site, vector(&self.dims, requests));
         if let Some(known) = self.units.get(&key) {
             return *known;
         }
@@ -676,6 +717,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     pub(super) fn relax(&mut self, left: &mut Vec<(Part, Left)>) -> bool {
         let (strict, rest): (Vec<_>, Vec<_>) = std::mem::take(left).into_iter().partition(|(part, _)| part.strict);
         *left = rest;
+        self.gathered.extend(strict.iter().flat_map(|(part, _)| part.needs.near.iter().copied()));
         for (part, _) in &strict {
             let shape = self.cluster.shapes.get(self.classes[part.class].shape);
             let Some(volumes) = self.volumes(shape) else { continue };
@@ -718,7 +760,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             let mut known = BTreeSet::new();
             reasons.retain(|reason| known.insert(reason.clone()));
             if reasons.is_empty() {
-                reasons.push(NoNode::NoPools);
+                reasons.push(if self.market.stalls.is_empty() { NoNode::NoPools } else { NoNode::NoRoom });
             }
             unplaced.push(Unplaced { shape, count, reasons });
         }
@@ -758,6 +800,16 @@ impl<'a, 'b> Placing<'a, 'b> {
     }
 }
 
+impl Ask<'_> {
+    fn dims(&self, dims: &[Name]) -> Vec<i64> {
+        vector(dims, &self.shape.requests)
+    }
+}
+
+fn vector(dims: &[Name], requests: &Resources) -> Vec<i64> {
+    dims.iter().map(|name| requests.get(name)).collect()
+}
+
 /// Wishes together with where the volumes are.
 fn narrowed(terms: &[Requirements], volumes: &VolumeNeeds) -> Vec<Requirements> {
     if volumes.reach.is_empty() {
@@ -766,3 +818,7 @@ fn narrowed(terms: &[Requirements], volumes: &VolumeNeeds) -> Vec<Requirements> 
     let both = terms.iter().flat_map(|term| volumes.reach.iter().map(move |reach| (term, reach)));
     both.filter(|(term, reach)| term.conflict_with(reach).is_none()).map(|(term, reach)| term.and(reach)).collect()
 }
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

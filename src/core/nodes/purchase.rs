@@ -10,7 +10,7 @@ use super::place::{Class, Part};
 use super::requirement::{Operator, Requirement, Requirements};
 use super::resources::Resources;
 use super::shape::ShapeId;
-use super::{CAPACITY_TYPE, INSTANCE_TYPE, ZONE};
+use super::{CAPACITY_TYPE, INSTANCE_TYPE, ZONE, well_known};
 use crate::Timestamp;
 use crate::name::Name;
 use crate::units::MicroDollarsPerHour;
@@ -85,6 +85,15 @@ pub(super) fn purchase(
     let mut wishes = way;
     if let Ok(listed) = Requirement::new(Operator::In, names.iter().cloned()) {
         wishes.add(INSTANCE_TYPE.into(), &listed);
+    }
+    // A label of the pool's own that only has to be there gets a value, as in Karpenter.
+    for (key, wish) in &mut wishes.0 {
+        let of_type = first.kind.labels.0.contains_key(key) || well_known(key);
+        if let Some(value) = wish.any().filter(|_| wish.listed().is_none() && !wish.allows_absence() && !of_type) {
+            let min_values = wish.min_values;
+            *wish = Requirement::is(value);
+            wish.min_values = min_values;
+        }
     }
     if relaxed {
         wishes.0.values_mut().for_each(|wish| wish.min_values = None);

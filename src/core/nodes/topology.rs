@@ -23,6 +23,8 @@ pub(super) struct Group {
     pub(super) key: Name,
     /// Only pods on nodes that this admits are counted.
     pub(super) filter: Option<Filter>,
+    /// Whether it is one of spread, which does not count pods that are on their way out.
+    pub(super) is_spread: bool,
     counts: BTreeMap<Name, u32>,
     refused_by: BTreeMap<Name, u32>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Filter {
     pub(super) tolerations: Option<Vec<Toleration>>,
 }
 
-type GroupKey = (Name, SelectorId, Option<Filter>);
+type GroupKey = (Name, SelectorId, Option<Filter>, bool);
 
 /// What a class asks of the domain that it goes to.
 #[derive(Debug, Clone)]
@@ -85,7 +87,7 @@ impl Topology {
     }
 
     fn group_of_term(&mut self, term: &Term) -> Option<usize> {
-        (term.key != HOSTNAME).then(|| self.group((term.key.clone(), term.selector, None)))
+        (term.key != HOSTNAME).then(|| self.group((term.key.clone(), term.selector, None, false)))
     }
 
     fn group_of_spread(&mut self, shape: &Shape, spread: &Spread) -> Option<usize> {
@@ -98,7 +100,7 @@ impl Topology {
             tolerations: spread.by_taints.then(|| shape.tolerations.clone()),
         };
         let filter = (filter.wishes.is_some() || filter.tolerations.is_some()).then_some(filter);
-        Some(self.group((spread.key.clone(), spread.selector, filter)))
+        Some(self.group((spread.key.clone(), spread.selector, filter, true)))
     }
 
     fn group(&mut self, key: GroupKey) -> usize {
@@ -106,8 +108,8 @@ impl Topology {
             return *known;
         }
         let at = self.groups.len();
-        let (label, selector, filter) = key.clone();
-        self.groups.push(Group { key: label, filter, counts: BTreeMap::new(), refused_by: BTreeMap::new() });
+        let (label, selector, filter, is_spread) = key.clone();
+        self.groups.push(Group { key: label, filter, is_spread, counts: BTreeMap::new(), refused_by: BTreeMap::new() });
         self.by_selector.entry(selector).or_default().push(at);
         self.index.insert(key, at);
         at
@@ -129,7 +131,7 @@ impl Topology {
 
     /// Groups whose pods this shape refuses.
     pub(super) fn refused<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = usize> + 'a {
-        shape.apart.iter().filter_map(|term| self.index.get(&(term.key.clone(), term.selector, None))).copied()
+        shape.apart.iter().filter_map(|term| self.index.get(&(term.key.clone(), term.selector, None, false))).copied()
     }
 
     /// Everything that matters for where pods of this shape go, with those of its preferences that are to hold.
