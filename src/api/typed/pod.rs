@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::{Pod, PodPhase, PodRole};
-use springtide_core::nodes::requirement::{Operator, Requirement, Requirements};
+use springtide_core::nodes::requirement::{NAME, Operator, Requirement, Requirements};
 use springtide_core::nodes::resources::Resources;
 use springtide_core::nodes::selector::Identity;
 use springtide_core::nodes::shape::{Beyond, Shape, Shapes};
@@ -210,9 +210,12 @@ fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
 /// An operator that does not exist, or values that do not go with it.
 pub fn node_term(term: &core::NodeSelectorTerm, field: &str) -> Result<Requirements, Unclear> {
     let mut wishes = Requirements::default();
-    for expression in term.match_expressions.iter().flatten().chain(term.match_fields.iter().flatten()) {
+    let labels = term.match_expressions.iter().flatten().map(|expression| (expression, normalized(&expression.key).into()));
+    // The only field of a node that may be asked for.
+    let fields = term.match_fields.iter().flatten().map(|expression| (expression, Name::from(NAME)));
+    for (expression, key) in labels.chain(fields) {
         let wish = requirement(&expression.operator, expression.values.as_deref().unwrap_or_default());
-        wishes.add(normalized(&expression.key).into(), &wish.map_err(|what| Unclear::new(field, what))?);
+        wishes.add(key, &wish.map_err(|what| Unclear::new(field, what))?);
     }
     Ok(wishes)
 }

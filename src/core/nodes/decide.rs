@@ -17,7 +17,7 @@ use super::shape::ShapeId;
 use super::workload::WorkloadKey;
 use crate::Timestamp;
 use crate::name::{Key, Name};
-use crate::plan::{Action, Placement, Plan};
+use crate::plan::{Action, Placement, Plan, Unplaced};
 use crate::units::Replicas;
 
 /// What is remembered from turn to turn. ARCHITECTURE.md says what the loss of each part does.
@@ -163,19 +163,46 @@ fn place(
     if classes.is_empty() {
         return Vec::new();
     }
-    let mut market = Market::new(now, cluster, offers, stock);
-    let mut placing = Placing::new(cluster, &mut market, classes, options);
-    placing.settle_all();
-    let (mut bought, mut left) = placing.buy_parts();
-    // What could not be bought with all preferences may be to be had without.
-    if placing.relax(&mut left) {
-        let (more, still) = placing.buy_parts();
-        bought.extend(more);
-        left.extend(still);
+    let (mut classes, mut short) = (classes, Vec::<Unplaced>::new());
+    for last in [false, false, false, true] {
+        let mut market = Market::new(now, cluster, offers, stock);
+        let mut placing = Placing::new(cluster, &mut market, classes.clone(), options);
+        placing.settle_all();
+        let (mut bought, mut left) = placing.buy_parts();
+        // What could not be bought with all preferences may be to be had without.
+        if placing.relax(&mut left) {
+            let (more, still) = placing.buy_parts();
+            bought.extend(more);
+            left.extend(still);
+        }
+        // Pods that are even over domains and that a limit has cut short in one of them are fewer everywhere: once more, with those that can be had.
+        let missing = placing.cut_short(&left);
+        if missing.is_empty() || last {
+            plan.unplaced.extend(placing.unplaced(left));
+            plan.placements = placing.placements;
+            add_to(&mut plan.unplaced, short);
+            return bought;
+        }
+        for unplaced in placing.unplaced(left) {
+            if let Some(count) = missing.get(&unplaced.shape) {
+                short.push(Unplaced { count: *count, ..unplaced });
+            }
+        }
+        for class in &mut classes {
+            class.count -= missing.get(&class.shape).copied().unwrap_or(0).min(class.count);
+        }
     }
-    plan.unplaced.extend(placing.unplaced(left));
-    plan.placements = placing.placements;
-    bought
+    Vec::new()
+}
+
+/// Adds what was left over earlier, each shape once.
+fn add_to(unplaced: &mut Vec<Unplaced>, short: Vec<Unplaced>) {
+    for left in short {
+        match unplaced.iter_mut().find(|known| known.shape == left.shape) {
+            Some(known) => known.count += left.count,
+            None => unplaced.push(left),
+        }
+    }
 }
 
 /// Turns purchases into claims with names that follow from the pool, the moment and the ordinal, so that a replay of the same plan is the same claim.

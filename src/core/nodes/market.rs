@@ -62,8 +62,10 @@ pub(super) struct Goods<'a> {
     pub(super) net: Resources,
     /// Ports that DaemonSets take on it.
     pub(super) ports: Vec<HostPort>,
+    /// What is settled about it because DaemonSets ask for it: how it is paid for.
+    pub(super) place: Requirements,
     /// Where and how it is sold, cheapest first.
-    sold: Vec<(Name, CapacityType, MicroDollarsPerHour)>,
+    sold: Sold,
     /// Whether the pool's limits leave no room for one more.
     pub(super) closed: bool,
 }
@@ -131,7 +133,10 @@ impl<'a> Market<'a> {
         let stall = self.stalls.len();
         let (used, nodes) = owned(self.cluster, self.offers, pool);
         let mut out = Vec::new();
-        let before = self.goods.len();
+        let mut types = 0;
+        // A DaemonSet for Spot nodes alone takes its share of those alone.
+        let daemons = self.cluster.daemons.values().map(|id| self.cluster.shapes.get(*id));
+        let split = daemons.flat_map(|shape| &shape.wishes).any(|wishes| wishes.0.contains_key(CAPACITY_TYPE));
         for kind in self.offers.of(&pool.class) {
             if pool.wishes.conflict_with(&kind.labels).is_some() || !allows(&pool.wishes, INSTANCE_TYPE, &kind.name) {
                 continue;
@@ -154,13 +159,15 @@ impl<'a> Market<'a> {
                 continue;
             }
             sold.sort_by(|a, b| (a.2, &a.0, a.1).cmp(&(b.2, &b.0, b.1)));
-            let mut net = kind.allocatable.clone();
-            let Daemons { sum, ports } = daemons_in(self.cluster, pool, &kind.labels);
-            net.take(&sum, 1);
+            types += 1;
             let closed = pool.limits.exceeded_by(&used, nodes, &kind.capacity).is_some();
-            self.goods.push(Goods { stall, kind, net, ports, sold, closed });
+            for (place, sold) in apart(sold, split) {
+                let mut net = kind.allocatable.clone();
+                let Daemons { sum, ports } = daemons_in(self.cluster, pool, &kind.labels.and(&place));
+                net.take(&sum, 1);
+                self.goods.push(Goods { stall, kind, net, ports, place, sold, closed });
+            }
         }
-        let types = self.goods.len() - before;
         self.stalls.push(Stall { pool, tier, used, nodes, out, types });
     }
 
@@ -339,6 +346,21 @@ impl<'a> Market<'a> {
         self.stalls.iter().any(|stall| stall.pool.taints.iter().any(asks))
             || self.cluster.nodes.values().any(|node| node.taints.iter().any(asks))
     }
+}
+
+type Sold = Vec<(Name, CapacityType, MicroDollarsPerHour)>;
+
+/// Offerings by how they are paid for, where that matters.
+fn apart(sold: Sold, split: bool) -> Vec<(Requirements, Sold)> {
+    if !split {
+        return vec![(Requirements::default(), sold)];
+    }
+    let mut kinds: BTreeMap<CapacityType, Sold> = BTreeMap::new();
+    for offering in sold {
+        kinds.entry(offering.1).or_default().push(offering);
+    }
+    let place = |kind: CapacityType| Requirements(BTreeMap::from([(CAPACITY_TYPE.into(), Requirement::is(kind.label().into()))]));
+    kinds.into_iter().map(|(kind, sold)| (place(kind), sold)).collect()
 }
 
 /// What a term asks of a node that is still to come, whose name nobody knows yet; none where it asks for a certain one, or for none.

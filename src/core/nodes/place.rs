@@ -10,18 +10,19 @@ use std::rc::Rc;
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs, Rank};
-use super::constraint::{Preferred, Term};
+use super::constraint::{Preferred, Spread, Term};
 use super::decide::Options;
-use super::market::{Market, SiteId};
+use super::market::{Market, SiteId, fixed};
 use super::pack::{Left, pack};
 use super::purchase::Purchase;
-use super::requirement::Requirements;
+use super::requirement::{Requirement, Requirements};
 use super::resources::Resources;
 use super::shape::{Shape, ShapeId};
 use super::storage::VolumeNeeds;
 use super::taint::in_the_way;
 use super::topology::{Rule, RuleKind, Topology};
 use super::why::why_not;
+use super::ZONE;
 use crate::name::{Key, Name};
 use crate::plan::{Placement, Unplaced};
 use crate::reason::NoNode;
@@ -330,7 +331,9 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
         let Some(volumes) = self.volumes(shape) else { return count };
         let mut preferred: Vec<&Preferred> = shape.preferences.iter().map(|preference| &preference.wish).collect();
-        preferred.retain(|wish| !self.options.ignore_preferences && !matches!(wish, Preferred::Spread(_)));
+        // Pods that have to be with others on one node go where those go, whatever they would rather have.
+        let gathers = shape.near.iter().any(|term| term.key == super::constraint::HOSTNAME);
+        preferred.retain(|wish| !self.options.ignore_preferences && !gathers && !matches!(wish, Preferred::Spread(_)));
         let mut heed = self.asking_taints;
         loop {
             let asking = Asking {
@@ -364,6 +367,9 @@ impl<'a, 'b> Placing<'a, 'b> {
         if terms.is_empty() {
             return count;
         }
+        if volumes.made_once && count > 1 {
+            return self.settle_in_one_zone(class, shape, asking, volumes, strict, count);
+        }
         let site = self.market.site_for(&terms, &shape.tolerations, asking.heed);
         let near = asking.near.iter().copied();
         let needs = Rc::new(self.hosts.needs(shape, near, asking.apart.iter().copied(), volumes.attached.clone()));
@@ -378,6 +384,30 @@ impl<'a, 'b> Placing<'a, 'b> {
             };
         }
         self.settle_by_domain(&ask, count)
+    }
+
+    /// Settles pods that share a volume which is still to be made: all of them in the zone in which it will be.
+    fn settle_in_one_zone(
+        &mut self,
+        class: usize,
+        shape: &Shape,
+        asking: &Asking<'_>,
+        volumes: &VolumeNeeds,
+        strict: bool,
+        count: u32,
+    ) -> u32 {
+        let mut zones = self.market.values(&ZONE.into()).clone();
+        zones.extend(self.bins.iter().filter_map(|bin| bin.value(ZONE)).cloned());
+        for zone in zones {
+            let here = [Requirements(BTreeMap::from([(ZONE.into(), Requirement::is(zone.clone()))]))];
+            let reach = if volumes.reach.is_empty() { here.to_vec() } else { fixed(&volumes.reach, &ZONE.into(), &zone) };
+            let volumes = VolumeNeeds { reach, made_once: false, ..volumes.clone() };
+            let left = if volumes.reach.is_empty() { count } else { self.settle_as(class, shape, asking, &volumes, strict, count) };
+            if left < count {
+                return left;
+            }
+        }
+        count
     }
 
     /// Whether a machine for such a pod is sold.
@@ -728,6 +758,19 @@ impl<'a, 'b> Placing<'a, 'b> {
             }
         }
         !strict.is_empty()
+    }
+
+    /// How many pods that have to be even over domains could not be bought, by shape.
+    pub(super) fn cut_short(&self, left: &[(Part, Left)]) -> BTreeMap<ShapeId, u32> {
+        let mut missing = BTreeMap::new();
+        for (part, _) in left.iter().filter(|(part, _)| !self.classes[part.class].spare) {
+            let id = self.classes[part.class].shape;
+            let far = |spread: &Spread| spread.key != super::constraint::HOSTNAME;
+            if self.cluster.shapes.get(id).spreads.iter().any(far) {
+                *missing.entry(id).or_default() += part.count;
+            }
+        }
+        missing
     }
 
     /// What has no place, with all that speaks against it.

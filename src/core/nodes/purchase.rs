@@ -56,6 +56,7 @@ pub(super) fn purchase(
     let suits = |i: &usize| {
         let goods = &market.goods[*i];
         goods.stall == chosen.stall
+            && goods.place == chosen.place
             && pods.fits(&goods.net)
             && pool.limits.resources.keys().all(|name| goods.kind.capacity.get(name) <= chosen.kind.capacity.get(name))
     };
@@ -82,7 +83,7 @@ pub(super) fn purchase(
     asked.add(&pods, 1);
     asked.extended.retain(|_, amount| *amount != 0);
     let names: Vec<Name> = types.iter().map(|(_, i)| market.goods[*i].kind.name.clone()).collect();
-    let mut wishes = way;
+    let mut wishes = way.and(&chosen.place);
     if let Ok(listed) = Requirement::new(Operator::In, names.iter().cloned()) {
         wishes.add(INSTANCE_TYPE.into(), &listed);
     }

@@ -79,6 +79,8 @@ pub struct VolumeNeeds {
     pub reach: Vec<Requirements>,
     /// Volumes to attach: driver and what it calls the volume.
     pub attached: BTreeSet<(Name, Name)>,
+    /// Whether one of them is still to be made, for all pods that use it: where the first of those runs.
+    pub made_once: bool,
 }
 
 /// A driver and what it calls a volume.
@@ -102,6 +104,8 @@ impl Storage {
         for used in uses {
             let (reach, attached) = self.one(used).map_err(|why| NoNode::Volume { claim: used.claim.name.clone(), why })?;
             needs.attached.extend(attached);
+            let bound = self.claims.get(&used.claim).is_some_and(|claim| claim.volume.is_some());
+            needs.made_once |= used.ephemeral.is_none() && !bound;
             if reach.is_empty() {
                 continue;
             }
