@@ -162,7 +162,8 @@ fn the_order_of_events_does_not_matter_and_the_same_input_gives_the_same_plan() 
 fn spent_effort_is_a_reason_and_no_error() {
     let mut scene = Scene::kwok();
     scene.want("burst", 100, shape(1000, 2048));
-    let (plan, _) = decide(scene.now, &scene.cluster, &scene.wanted, &scene.offers, Options { effort: 0, ..Options::default() }, Memory::default());
+    let (plan, _) =
+        decide(scene.now, &scene.cluster, &scene.wanted, &scene.offers, Options { effort: 0, ..Options::default() }, Memory::default());
     assert!(matches!(&plan.unplaced[..], [one] if one.reasons == [NoNode::EffortSpent] && one.count == 100));
 }
 

@@ -381,7 +381,8 @@ impl Packer<'_, '_> {
         fitting.find(|goods| {
             let stall = self.market.goods[*goods].stall;
             *enough.entry(stall).or_insert_with(|| {
-                let of_stall: Vec<usize> = by_price.iter().copied().filter(|goods| self.market.goods[*goods].stall == stall).filter(fits).collect();
+                let of_stall: Vec<usize> =
+                    by_price.iter().copied().filter(|goods| self.market.goods[*goods].stall == stall).filter(fits).collect();
                 too_few(self.market, stall, open.site, &of_stall).is_none()
             })
         })
@@ -459,7 +460,8 @@ impl Packer<'_, '_> {
         let company: Vec<usize> = (0..self.parts.len()).filter(|part| stock.counts[*part] > 0 && joins(*part)).collect();
         // The smallest of those that it wants to be with, so that as many as can be have room beside it. Where there are some that do not want to be with
         // it in turn, they are where it has to go: kube-scheduler lets its like begin elsewhere only while none of them is anywhere.
-        let hosts: Vec<usize> = (0..self.parts.len()).rev().filter(|part| stock.counts[*part] > 0 && answers(*part) && !joins(*part)).collect();
+        let hosts: Vec<usize> =
+            (0..self.parts.len()).rev().filter(|part| stock.counts[*part] > 0 && answers(*part) && !joins(*part)).collect();
         let all_on_one = answers(first) && hosts.is_empty();
         let mut open = self.begin(stock.families[stock.family_of[first]].site, None);
         let hosted = all_on_one || hosts.iter().any(|part| self.draw(stock, &mut open, *part, 1, till) > 0);

@@ -297,7 +297,8 @@ impl<'a> Market<'a> {
     pub(super) fn could_be(&self, site: SiteId, filter: &Filter) -> bool {
         self.stalls.iter().zip(&self.sites[site.0].ways).any(|(stall, ways)| {
             let tolerated = filter.tolerations.as_ref().is_none_or(|all| in_the_way(&stall.pool.taints, all).is_none());
-            let meant = |way: &Requirements| filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.conflict_with(way).is_none()));
+            let meant =
+                |way: &Requirements| filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.conflict_with(way).is_none()));
             tolerated && ways.iter().any(meant)
         })
     }

@@ -11,12 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::columns::fillings;
 use super::fill::{Crowd, Stock};
 use super::market::{Market, SiteId};
 use super::place::{Class, Part};
 use super::purchase::{Purchase, purchase};
 use super::resources::Resources;
-use super::columns::fillings;
 use super::worth::resource_prices;
 use crate::name::Name;
 use crate::units::MicroDollarsPerHour;
@@ -234,7 +234,11 @@ impl<'a, 'b> Packer<'a, 'b> {
             let counts: Vec<u32> = members.iter().map(|i| stock.families[*i].left).collect();
             let mut machines = Vec::new();
             for (filling, times) in fillings(&sizes, &counts, &rooms, self.effort) {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of machines, not negative; a cast saturates")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a number of machines, not negative; a cast saturates"
+                )]
                 let copies = (times + 1e-6).floor() as u32;
                 let holds = members.iter().copied().zip(filling.holds).filter(|(_, count)| *count > 0).collect::<Vec<_>>();
                 machines.push((goods[filling.of], holds, copies));
@@ -544,7 +548,7 @@ impl<'a, 'b> Packer<'a, 'b> {
             }
         }
         if machine.copies > 0 {
-                for (part, count) in &machine.holds {
+            for (part, count) in &machine.holds {
                 stock.take(self.parts, *part, count * machine.copies);
             }
             outcome.machines.push(machine);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::ZONE;
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs, Rank};
@@ -22,7 +23,6 @@ use super::storage::VolumeNeeds;
 use super::taint::in_the_way;
 use super::topology::{Rule, RuleKind, Topology};
 use super::why::why_not;
-use super::ZONE;
 use crate::name::{Key, Name};
 use crate::plan::{Placement, Unplaced};
 use crate::reason::NoNode;
@@ -50,6 +50,8 @@ pub(super) struct Part {
     pub(super) needs: Rc<Needs>,
     /// Whether some of its preferences still hold.
     pub(super) strict: bool,
+    /// Where they are counted: groups and their domains.
+    counted: Vec<(usize, Name)>,
 }
 
 /// One turn's placing.
@@ -437,25 +439,27 @@ impl<'a, 'b> Placing<'a, 'b> {
 
     /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
     fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
-        let strict = ask.strict;
-        match self.parts.last_mut() {
-            Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
-                last.count += count
-            }
-            _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict }),
-        }
+        let mut counted = Vec::new();
         for (key, value) in domains {
             self.begun.insert((key.clone(), value.clone()));
             for rule in ask.rules.iter().filter(|rule| rule.key == *key && matches!(rule.kind, RuleKind::Counted | RuleKind::Refused)) {
                 let filter = self.topology.group_at(rule.group).filter.as_ref();
                 if filter.is_none_or(|filter| self.market.could_be(site, filter)) {
                     self.topology.record(rule.group, value, count);
+                    counted.push((rule.group, value.clone()));
                 }
             }
             let refused: Vec<usize> = self.topology.refused(ask.shape).filter(|group| self.topology.group_at(*group).key == *key).collect();
             for group in refused {
                 self.topology.refuse(group, value, count);
             }
+        }
+        let strict = ask.strict;
+        match self.parts.last_mut() {
+            Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
+                last.count += count
+            }
+            _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict, counted }),
         }
         0
     }
@@ -568,7 +572,8 @@ impl<'a, 'b> Placing<'a, 'b> {
         if min_domains.is_some_and(|wanted| eligible.len() < wanted as usize) {
             return 0;
         }
-        let open = !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
+        let open =
+            !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
         let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
         if other || !open || each < 2 {
             return 0;
@@ -748,6 +753,11 @@ impl<'a, 'b> Placing<'a, 'b> {
         let (strict, rest): (Vec<_>, Vec<_>) = std::mem::take(left).into_iter().partition(|(part, _)| part.strict);
         *left = rest;
         self.gathered.extend(strict.iter().flat_map(|(part, _)| part.needs.near.iter().copied()));
+        for (part, _) in &strict {
+            for (group, domain) in &part.counted {
+                self.topology.forget(*group, domain, part.count);
+            }
+        }
         for (part, _) in &strict {
             let shape = self.cluster.shapes.get(self.classes[part.class].shape);
             let Some(volumes) = self.volumes(shape) else { continue };

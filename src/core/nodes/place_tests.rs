@@ -36,7 +36,8 @@ fn by_value(plan: &Plan, key: &str) -> BTreeMap<String, u32> {
     let places = plan.by_place();
     let mut counts = BTreeMap::new();
     for (name, spec) in created(plan) {
-        let value = spec.wishes.0.get(key).and_then(|wish| wish.listed()).filter(|values| values.len() == 1).and_then(|values| values.first());
+        let value =
+            spec.wishes.0.get(key).and_then(|wish| wish.listed()).filter(|values| values.len() == 1).and_then(|values| values.first());
         let count: u32 = places.get(&name).into_iter().flatten().map(|(_, count)| count).sum();
         *counts.entry(value.map_or_else(|| "any".to_owned(), Name::to_string)).or_default() += count;
     }
@@ -167,11 +168,21 @@ fn a_turn_that_repeats_buys_nothing_whatever_pods_ask_of_their_company() {
     let (web, all) = (app(&mut scene, "web"), app(&mut scene, "all"));
     add(&mut scene, "a", &[("app", "web")], 9, &Shape { spreads: vec![spread(ZONE, web, 1), spread(HOSTNAME, web, 2)], ..shape(700, 512) });
     add(&mut scene, "b", &[("app", "all")], 5, &Shape { apart: vec![term(HOSTNAME, all)], ..shape(300, 2048) });
-    add(&mut scene, "c", &[("app", "web")], 12, &Shape { near: vec![term(ZONE, web)], wishes: vec![Requirements::default()], ..shape(100, 64) });
+    add(
+        &mut scene,
+        "c",
+        &[("app", "web")],
+        12,
+        &Shape { near: vec![term(ZONE, web)], wishes: vec![Requirements::default()], ..shape(100, 64) },
+    );
     let first = scene.turn();
     assert!(first.unplaced.is_empty());
     let again = scene.turn();
-    assert!(created(&again).iter().all(|(name, _)| scene.cluster.claims.contains_key(name) && created(&first).iter().any(|(known, _)| known == name)));
+    assert!(
+        created(&again)
+            .iter()
+            .all(|(name, _)| scene.cluster.claims.contains_key(name) && created(&first).iter().any(|(known, _)| known == name))
+    );
     let count = |plan: &Plan| plan.placements.iter().map(|placement| placement.count).sum::<u32>();
     assert_eq!(count(&again), count(&first));
 }

@@ -250,7 +250,8 @@ impl Requirements {
         if !wish.allows(name) {
             return Some(key);
         }
-        let unanswered = |(key, wish): &(&'a Name, &'a Requirement)| labels.get(*key).map_or(!wish.allows_absence(), |value| !wish.allows(value));
+        let unanswered =
+            |(key, wish): &(&'a Name, &'a Requirement)| labels.get(*key).map_or(!wish.allows_absence(), |value| !wish.allows(value));
         self.0.iter().filter(|(key, _)| *key != NAME).find(unanswered).map(|(key, _)| key)
     }
 

@@ -175,6 +175,13 @@ impl Topology {
         }
     }
 
+    /// Takes back what was recorded of pods that did not come.
+    pub(super) fn forget(&mut self, group: usize, domain: &Name, count: u32) {
+        if let Some(known) = self.groups[group].counts.get_mut(domain) {
+            *known = known.saturating_sub(count);
+        }
+    }
+
     pub(super) fn refuse(&mut self, group: usize, domain: &Name, count: u32) {
         *self.groups[group].refused_by.entry(domain.clone()).or_default() += count;
     }

@@ -35,7 +35,8 @@ fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNod
     let fitting: Vec<usize> = of_pool.copied().filter(|i| shape.requests.fits(&market.goods[*i].net)).collect();
     let shut = || fitting.iter().map(|i| &market.goods[*i]).filter(|goods| goods.closed).map(|goods| &goods.kind.capacity);
     // A limit that leaves some types is no reason of its own, unless there is no other: then those types are too few or too small for the company.
-    let all_shut = fitting.iter().all(|i| market.goods[*i].closed) || shut().next().is_some() && shape.near.is_empty() && shape.spreads.is_empty() && shape.apart.is_empty();
+    let all_shut = fitting.iter().all(|i| market.goods[*i].closed)
+        || shut().next().is_some() && shape.near.is_empty() && shape.spreads.is_empty() && shape.apart.is_empty();
     let limits = &pool.limits;
     if let Some(resource) = shut().find_map(|capacity| limits.exceeded_by(used, *nodes, capacity)).filter(|_| all_shut) {
         let pool = pool.name.clone();
