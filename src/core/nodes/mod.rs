@@ -7,6 +7,7 @@ mod columns;
 mod company;
 pub mod constraint;
 pub mod decide;
+mod domains;
 pub mod effect;
 mod fill;
 pub mod intent;

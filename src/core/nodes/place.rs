@@ -11,24 +11,20 @@ use super::ZONE;
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs, Rank};
-use super::constraint::{Preferred, Spread, Term};
+use super::constraint::{HOSTNAME, Preferred, Spread, Term};
 use super::decide::Options;
+use super::domains::Eligible;
 use super::market::{Market, SiteId, fixed};
 use super::pack::{Left, pack};
 use super::purchase::Purchase;
 use super::requirement::{Requirement, Requirements};
-use super::resources::Resources;
 use super::shape::{Shape, ShapeId};
 use super::storage::VolumeNeeds;
 use super::taint::in_the_way;
 use super::topology::{Rule, RuleKind, Topology};
-use super::why::why_not;
 use crate::name::{Key, Name};
-use crate::plan::{Placement, Unplaced};
+use crate::plan::Placement;
 use crate::reason::NoNode;
-
-/// No more combinations of domains are looked at for one shape.
-const MOST_DOMAINS: usize = 256;
 
 /// Pods of one shape that wait.
 #[derive(Debug, Clone)]
@@ -56,11 +52,11 @@ pub(super) struct Part {
 
 /// One turn's placing.
 pub(super) struct Placing<'a, 'b> {
-    cluster: &'a Cluster,
+    pub(super) cluster: &'a Cluster,
     pub(super) market: &'b mut Market<'a>,
     pub(super) bins: Vec<Bin<'a>>,
     meant: BTreeMap<ShapeId, Vec<usize>>,
-    topology: Topology,
+    pub(super) topology: Topology,
     hosts: HostRules,
     pub(super) classes: Vec<Class>,
     pub(super) parts: Vec<Part>,
@@ -68,13 +64,13 @@ pub(super) struct Placing<'a, 'b> {
     /// What is left over, with the reasons that no pool has anything to do with.
     pub(super) left: Vec<(usize, u32, Vec<NoNode>)>,
     asking_taints: bool,
-    domains: BTreeMap<(SiteId, Name, bool, bool, Vec<i64>), (usize, Rc<Vec<Name>>)>,
+    pub(super) domains: Eligible,
     /// Domains in which machines are bought.
-    begun: BTreeSet<(Name, Name)>,
+    pub(super) begun: BTreeSet<(Name, Name)>,
     /// Selectors with pods that run, on whatever node.
     gathered: BTreeSet<Rank>,
-    units: BTreeMap<(SiteId, Vec<i64>), i64>,
-    dims: Vec<Name>,
+    pub(super) units: BTreeMap<(SiteId, Vec<i64>), i64>,
+    pub(super) dims: Vec<Name>,
     options: Options,
 }
 
@@ -88,30 +84,15 @@ struct Asking<'s> {
 }
 
 /// What a class asks while it is settled.
-struct Ask<'s> {
+pub(super) struct Ask<'s> {
     class: usize,
-    shape: &'s Shape,
-    terms: Vec<Requirements>,
-    heed: bool,
-    needs: Rc<Needs>,
-    rules: Vec<Rule>,
-    site: SiteId,
+    pub(super) shape: &'s Shape,
+    pub(super) terms: Vec<Requirements>,
+    pub(super) heed: bool,
+    pub(super) needs: Rc<Needs>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) site: SiteId,
     strict: bool,
-}
-
-/// By what one combination of domains is taken rather than another: how many pods are there, how many other combinations share the rarest of its values,
-/// whether nothing is free there, what a machine costs, and its place in the list.
-type Rating = (u64, usize, bool, i64, usize);
-
-/// A combination of domains that a class may go to.
-struct Domain {
-    values: Vec<(Name, Name)>,
-    /// How many combinations have the rarest of its values.
-    choice: usize,
-    site: Option<SiteId>,
-    unit: i64,
-    no_room: bool,
-    closed: bool,
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
@@ -245,12 +226,8 @@ impl<'a, 'b> Placing<'a, 'b> {
     /// then the largest.
     fn order(&self) -> Vec<usize> {
         let stage = |shape: &Shape| {
-            let far = |term: &Term| term.key != super::constraint::HOSTNAME;
-            if shape.near.iter().any(far) {
-                2
-            } else {
-                u8::from(shape.spreads.iter().any(|spread| spread.key != super::constraint::HOSTNAME))
-            }
+            let far = |term: &Term| term.key != HOSTNAME;
+            if shape.near.iter().any(far) { 2 } else { u8::from(shape.spreads.iter().any(|spread| spread.key != HOSTNAME)) }
         };
         let mut keyed: Vec<_> = self
             .classes
@@ -334,7 +311,7 @@ impl<'a, 'b> Placing<'a, 'b> {
         let Some(volumes) = self.volumes(shape) else { return count };
         let mut preferred: Vec<&Preferred> = shape.preferences.iter().map(|preference| &preference.wish).collect();
         // Pods that have to be with others on one node go where those go, whatever they would rather have.
-        let gathers = shape.near.iter().any(|term| term.key == super::constraint::HOSTNAME);
+        let gathers = shape.near.iter().any(|term| term.key == HOSTNAME);
         preferred.retain(|wish| !self.options.ignore_preferences && !gathers && !matches!(wish, Preferred::Spread(_)));
         let mut heed = self.asking_taints;
         loop {
@@ -413,7 +390,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     }
 
     /// Whether a machine for such a pod is sold.
-    fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
+    pub(super) fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
         let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
         if near_others && !self.has_company_to_come(ask) || !near_others && self.has_gathered(ask) {
             return false;
@@ -438,7 +415,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     }
 
     /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
-    fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
+    pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
         let mut counted = Vec::new();
         for (key, value) in domains {
             self.begun.insert((key.clone(), value.clone()));
@@ -465,7 +442,7 @@ impl<'a, 'b> Placing<'a, 'b> {
     }
 
     /// Puts as many of `count` pods as fit into the bins with these labels, in the bins' order. Returns how many are left over.
-    fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], count: u32) -> u32 {
+    pub(super) fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], count: u32) -> u32 {
         self.fill_to(ask, domains, count, 0)
     }
 
@@ -514,233 +491,6 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
     }
 
-    /// Settles pods whose domain matters, some at a time.
-    fn settle_by_domain(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
-        let only_counted = ask.rules.iter().all(|rule| rule.kind == RuleKind::Counted);
-        if only_counted {
-            // They may go anywhere; where is written down.
-            count = self.fill(ask, &[], count);
-            if count == 0 {
-                return 0;
-            }
-        }
-        let mut domains = self.candidates(ask);
-        let spreads: Vec<(usize, Rc<Vec<Name>>)> = ask
-            .rules
-            .iter()
-            .enumerate()
-            .filter_map(|(i, rule)| match rule.kind {
-                RuleKind::Spread { by_affinity, by_taints, .. } => Some((i, self.eligible(ask, &rule.key, by_affinity, by_taints))),
-                _ => None,
-            })
-            .collect();
-        count -= self.settle_level(ask, &mut domains, &spreads, count);
-        while count > 0 {
-            let least: BTreeMap<usize, u32> = spreads.iter().map(|(i, eligible)| (*i, self.least(&ask.rules[*i], eligible))).collect();
-            let mut best: Option<(Rating, u32)> = None;
-            for (at, domain) in domains.iter().enumerate().filter(|(_, domain)| !domain.closed) {
-                let (mut allowed, mut crowd) = (count, 0_u64);
-                for (i, rule) in ask.rules.iter().enumerate() {
-                    let Some((_, value)) = domain.values.iter().find(|(key, _)| *key == rule.key) else { continue };
-                    allowed = allowed.min(self.allowed(rule, value, least.get(&i).copied().unwrap_or(0)));
-                    if matches!(rule.kind, RuleKind::Spread { itself: true, .. }) {
-                        crowd += u64::from(self.topology.group_at(rule.group).count(value));
-                    }
-                }
-                let order = (crowd, domain.choice, domain.no_room, domain.unit, at);
-                if allowed > 0 && best.as_ref().is_none_or(|(known, _)| order < *known) {
-                    best = Some((order, allowed));
-                }
-            }
-            let Some(((_, _, _, _, at), allowed)) = best else { return count };
-            let evenly = ask.rules.iter().any(|rule| matches!(rule.kind, RuleKind::Spread { itself: true, .. }));
-            // A share of what is left, so that many pods need few steps; the last few one by one.
-            let share = u32::try_from(domains.len()).unwrap_or(u32::MAX).saturating_mul(4).max(1);
-            let step = if evenly { allowed.min((count / share).max(1)) } else { allowed };
-            let moved = self.settle_in(ask, &mut domains[at], step);
-            count -= moved;
-        }
-        0
-    }
-
-    /// Where many pods have to be even over one label only, and every domain can hold any number, fills the domains up to one level. Returns how many went.
-    fn settle_level(&mut self, ask: &Ask<'_>, domains: &mut [Domain], spreads: &[(usize, Rc<Vec<Name>>)], count: u32) -> u32 {
-        let [(rule, eligible)] = spreads else { return 0 };
-        let rule = &ask.rules[*rule];
-        let other = ask.rules.iter().any(|other| other.group != rule.group && other.kind != RuleKind::Counted || other.key != rule.key);
-        let RuleKind::Spread { itself: true, min_domains, .. } = rule.kind else { return 0 };
-        if min_domains.is_some_and(|wanted| eligible.len() < wanted as usize) {
-            return 0;
-        }
-        let open =
-            !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
-        let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
-        if other || !open || each < 2 {
-            return 0;
-        }
-        let of = |domain: &Domain| self.topology.group_at(rule.group).count(domain.values.first().map_or("", |(_, value)| value));
-        let fullest = domains.iter().map(of).max().unwrap_or(0);
-        let fewer: Vec<u32> = domains.iter().map(|domain| fullest - of(domain)).collect();
-        let sum: u64 = fewer.iter().map(|n| u64::from(*n)).sum();
-        // Less than one level over the fullest: left to the steps.
-        let Some(over) = u64::from(count).checked_sub(sum) else { return 0 };
-        let over = u32::try_from(over / domains.len() as u64).unwrap_or(0);
-        let mut moved = 0;
-        for (domain, fewer) in domains.iter_mut().zip(fewer) {
-            moved += self.settle_in(ask, domain, fewer + over);
-        }
-        moved
-    }
-
-    /// Settles so many pods in one domain. Returns how many of them went.
-    fn settle_in(&mut self, ask: &Ask<'_>, domain: &mut Domain, step: u32) -> u32 {
-        let left = if domain.no_room { step } else { self.fill(ask, &domain.values, step) };
-        domain.no_room |= left > 0;
-        let mut moved = step - left;
-        if left > 0 {
-            match domain.site {
-                Some(site) => {
-                    self.buy(ask, site, &domain.values, left);
-                    moved = step;
-                }
-                None => domain.closed = true,
-            }
-        }
-        moved
-    }
-
-    /// How many more pods may go to this domain now.
-    fn allowed(&self, rule: &Rule, value: &Name, least: u32) -> u32 {
-        let group = self.topology.group_at(rule.group);
-        let count = group.count(value);
-        match rule.kind {
-            RuleKind::Spread { max_skew, itself: true, .. } => max_skew.saturating_add(least).saturating_sub(count),
-            RuleKind::Spread { max_skew, itself: false, .. } => {
-                if count.saturating_sub(least) <= max_skew {
-                    u32::MAX
-                } else {
-                    0
-                }
-            }
-            RuleKind::Near { itself } => {
-                if count > 0 || itself && !group.has_any() {
-                    u32::MAX
-                } else {
-                    0
-                }
-            }
-            RuleKind::Apart { .. } if count > 0 => 0,
-            RuleKind::Apart { itself: true } => 1,
-            RuleKind::Refused if group.is_refused(value) => 0,
-            RuleKind::Apart { itself: false } | RuleKind::Refused | RuleKind::Counted => u32::MAX,
-        }
-    }
-
-    /// How many pods the emptiest of these domains has.
-    fn least(&self, rule: &Rule, eligible: &[Name]) -> u32 {
-        let group = self.topology.group_at(rule.group);
-        if let RuleKind::Spread { min_domains: Some(wanted), .. } = rule.kind
-            && eligible.len() < wanted as usize
-        {
-            return 0;
-        }
-        eligible.iter().map(|value| group.count(value)).min().unwrap_or(0)
-    }
-
-    /// The domains over which a class has to be even: those of nodes, and those in which machines can be bought.
-    fn eligible(&mut self, ask: &Ask<'_>, key: &Name, by_affinity: bool, by_taints: bool) -> Rc<Vec<Name>> {
-        let known = (ask.site, key.clone(), by_affinity, by_taints, ask.dims(&self.dims));
-        if let Some((begun, known)) = self.domains.get(&known)
-            && *begun == self.begun.len()
-        {
-            return Rc::clone(known);
-        }
-        let terms = by_affinity.then_some(&ask.shape.wishes[..]);
-        let tolerations = by_taints.then_some(&ask.shape.tolerations[..]);
-        // Values that no node has are none to kube-scheduler: they become some where such a pod could get a node, or where another does.
-        let mut found: BTreeSet<Name> = BTreeSet::new();
-        let site = self.market.site_for(&ask.shape.wishes, &ask.shape.tolerations, false);
-        for value in self.market.values(key).clone() {
-            let own = self.market.narrow(site, key, &value).is_some_and(|site| self.can_be_bought(ask, site));
-            if own || self.begun.contains(&(key.clone(), value.clone())) && self.market.has_domain(key, &value, terms, tolerations) {
-                found.insert(value);
-            }
-        }
-        for bin in &self.bins {
-            if let Some(value) = bin.value(key)
-                && terms.is_none_or(|terms| bin.answers(terms))
-                && tolerations.is_none_or(|tolerations| bin.lets_in(tolerations, false))
-            {
-                found.insert(value.clone());
-            }
-        }
-        let found = Rc::new(found.into_iter().collect::<Vec<_>>());
-        self.domains.insert(known, (self.begun.len(), Rc::clone(&found)));
-        found
-    }
-
-    /// The combinations of domains that a class could go to.
-    fn candidates(&mut self, ask: &Ask<'_>) -> Vec<Domain> {
-        let keys: BTreeSet<&Name> = ask.rules.iter().map(|rule| &rule.key).collect();
-        let mut found: Vec<(Vec<(Name, Name)>, Option<SiteId>)> = vec![(Vec::new(), Some(ask.site))];
-        for key in keys {
-            let mut values = self.market.values(key).clone();
-            values.extend(self.bins.iter().filter_map(|bin| bin.value(key)).cloned());
-            let mut more = Vec::new();
-            for (fixed, site) in &found {
-                for value in &values {
-                    let narrower = site.and_then(|site| self.market.narrow(site, key, value));
-                    let mut fixed = fixed.clone();
-                    fixed.push((key.clone(), value.clone()));
-                    if narrower.is_some() || self.bins.iter().any(|bin| fixed.iter().all(|(key, value)| bin.value(key) == Some(value))) {
-                        more.push((fixed, narrower));
-                    }
-                }
-            }
-            more.truncate(MOST_DOMAINS);
-            found = more;
-        }
-        let mut shared: BTreeMap<(Name, Name), usize> = BTreeMap::new();
-        if found.first().is_some_and(|(values, _)| values.len() > 1) {
-            for value in found.iter().flat_map(|(values, _)| values) {
-                *shared.entry(value.clone()).or_default() += 1;
-            }
-        }
-        found
-            .into_iter()
-            .map(|(values, site)| {
-                let choice = values.iter().filter_map(|value| shared.get(value).copied()).min().unwrap_or(0);
-                let room = self.bins.iter().any(|bin| {
-                    ask.shape.requests.fits(&bin.free)
-                        && values.iter().all(|(key, value)| bin.value(key) == Some(value))
-                        && bin.lets_in(&ask.shape.tolerations, ask.heed)
-                        && bin.answers(&ask.terms)
-                        && bin.company.room_for(&ask.needs, 0, true) > 0
-                });
-                let site = site.filter(|site| self.can_be_bought(ask, *site));
-                let unit = site.map_or(i64::MAX, |site| self.unit(site, &ask.shape.requests));
-                Domain { values, choice, site, unit, no_room: !room, closed: false }
-            })
-            .collect()
-    }
-
-    /// What one such pod costs at the least on machines of a site full of its like.
-    fn unit(&mut self, site: SiteId, requests: &Resources) -> i64 {
-        let key = (site, vector(&self.dims, requests));
-        if let Some(known) = self.units.get(&key) {
-            return *known;
-        }
-        let of = self.market.site(site);
-        let unit = |i: &usize| {
-            let goods = &self.market.goods[*i];
-            let fit = i64::from(requests.times_in(&goods.net).min(10_000));
-            (fit > 0 && !goods.closed).then(|| of.prices[*i].saturating_mul(1000) / fit)
-        };
-        let found = of.by_price.iter().filter_map(unit).min().unwrap_or(i64::MAX);
-        self.units.insert(key, found);
-        found
-    }
-
     /// Buys machines for the parts. Returns them, and what could not be bought.
     pub(super) fn buy_parts(&mut self) -> (Vec<Purchase>, Vec<(Part, Left)>) {
         let parts = std::mem::take(&mut self.parts);
@@ -775,92 +525,13 @@ impl<'a, 'b> Placing<'a, 'b> {
         let mut missing = BTreeMap::new();
         for (part, _) in left.iter().filter(|(part, _)| !self.classes[part.class].spare) {
             let id = self.classes[part.class].shape;
-            let far = |spread: &Spread| spread.key != super::constraint::HOSTNAME;
+            let far = |spread: &Spread| spread.key != HOSTNAME;
             if self.cluster.shapes.get(id).spreads.iter().any(far) {
                 *missing.entry(id).or_default() += part.count;
             }
         }
         missing
     }
-
-    /// What has no place, with all that speaks against it.
-    pub(super) fn unplaced(&mut self, left: Vec<(Part, Left)>) -> Vec<Unplaced> {
-        let mut found: BTreeMap<usize, (u32, Vec<NoNode>)> = BTreeMap::new();
-        for (class, count, reasons) in std::mem::take(&mut self.left) {
-            let known = found.entry(class).or_default();
-            known.0 += count;
-            known.1.extend(reasons);
-        }
-        for (part, why) in left {
-            let known = found.entry(part.class).or_default();
-            known.0 += part.count;
-            match why {
-                Left::Effort => known.1.push(NoNode::EffortSpent),
-                Left::NoCompany => known.1.push(NoNode::Near { key: super::constraint::HOSTNAME.into() }),
-                Left::NothingFits | Left::FewTypes => {}
-            }
-        }
-        let mut unplaced = Vec::new();
-        for (class, (count, mut reasons)) in found {
-            let Class { shape, spare, .. } = self.classes[class];
-            if spare || count == 0 {
-                continue;
-            }
-            let alone = reasons.iter().any(|reason| matches!(reason, NoNode::Beyond { .. } | NoNode::Volume { .. }));
-            if !alone {
-                reasons.extend(why_not(self.market, self.cluster.shapes.get(shape)));
-            }
-            let mut known = BTreeSet::new();
-            reasons.retain(|reason| known.insert(reason.clone()));
-            if reasons.is_empty() {
-                reasons.push(if self.market.stalls.is_empty() { NoNode::NoPools } else { NoNode::NoRoom });
-            }
-            unplaced.push(Unplaced { shape, count, reasons });
-        }
-        unplaced
-    }
-
-    /// Why a class could not be settled, as far as no pool has to do with it.
-    fn why_not_settled(&mut self, class: usize) -> Vec<NoNode> {
-        let shape = self.cluster.shapes.get(self.classes[class].shape);
-        if let Some(what) = shape.beyond.first() {
-            return vec![NoNode::Beyond { what: *what }];
-        }
-        if let Err(reason) = self.cluster.storage.needs(&shape.volumes) {
-            return vec![reason];
-        }
-        let rules = self.topology.rules(shape, &[], &[]);
-        let mut reasons: BTreeSet<NoNode> = BTreeSet::new();
-        let could = self.market.site_for(&shape.wishes, &shape.tolerations, false);
-        let fits = |i: &usize| shape.requests.fits(&self.market.goods[*i].net);
-        if !self.market.site(could).by_price.iter().any(fits) {
-            // No pool would take it even without any company.
-            return Vec::new();
-        }
-        for rule in &rules {
-            match rule.kind {
-                RuleKind::Spread { max_skew, .. } => _ = reasons.insert(NoNode::Spread { key: rule.key.clone(), max_skew }),
-                RuleKind::Near { .. } => _ = reasons.insert(NoNode::Near { key: rule.key.clone() }),
-                RuleKind::Apart { .. } => _ = reasons.insert(NoNode::Apart { key: rule.key.clone() }),
-                RuleKind::Refused => _ = reasons.insert(NoNode::Refused { key: rule.key.clone() }),
-                RuleKind::Counted => {}
-            }
-        }
-        if shape.near.iter().any(|term| term.key == super::constraint::HOSTNAME) {
-            reasons.insert(NoNode::Near { key: super::constraint::HOSTNAME.into() });
-        }
-        reasons.into_iter().collect()
-    }
-}
-
-impl Ask<'_> {
-    fn dims(&self, dims: &[Name]) -> Vec<i64> {
-        vector(dims, &self.shape.requests)
-    }
-}
-
-fn vector(dims: &[Name], requests: &Resources) -> Vec<i64> {
-    dims.iter().map(|name| requests.get(name)).collect()
 }
 
 /// Wishes together with where the volumes are.
