@@ -8,6 +8,7 @@ mod resolve;
 mod scaled;
 mod standing;
 mod state;
+mod surroundings;
 mod tell;
 mod turn;
 
@@ -22,6 +23,7 @@ use springtide_clouds::Cloud;
 use springtide_clouds::kwok::{KwokCloud, KwokOptions, KwokPorts};
 use springtide_core::name::Key;
 use springtide_core::nodes;
+use springtide_core::nodes::decide::Options;
 use springtide_core::nodes::offer::ClassRef;
 use springtide_core::plan::{Action, Plan};
 use springtide_scalers::{Polled, Poller, TriggerId};
@@ -121,6 +123,7 @@ struct Daemon {
     clouds: Arc<[Arc<dyn Cloud>]>,
     ready: Ready,
     state: State,
+    options: Options,
     dispatcher: Dispatcher,
     poller: Poller,
     reports: mpsc::UnboundedSender<Report>,
@@ -174,6 +177,7 @@ impl Daemon {
             clouds,
             ready,
             state: State::default(),
+            options: settings.planning.into(),
             poller,
             sightings,
             sightings_tx,

@@ -9,6 +9,7 @@ mod kube;
 mod manifests;
 mod objects;
 mod plan;
+mod planning;
 #[cfg(feature = "cluster")]
 mod settings;
 #[cfg(feature = "cluster")]

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::planning::Planning;
+
 /// How the daemon runs.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -49,6 +51,10 @@ pub struct Settings {
     /// Let the kwok cloud be out of stock for the first choices of every N-th claim: a rehearsal.
     #[arg(long, env = "SPRINGTIDE_KWOK_REFUSE_EVERY", value_name = "N")]
     pub kwok_refuse_every: Option<NonZeroU32>,
+
+    /// How nodes are planned.
+    #[command(flatten)]
+    pub planning: Planning,
 
     /// How logs are written.
     #[arg(long, env = "SPRINGTIDE_LOG_FORMAT", default_value = "json")]

@@ -8,15 +8,15 @@ use springtide_core::check::check;
 use springtide_core::name::Name;
 use springtide_core::nodes::claim::ClaimSpec;
 use springtide_core::nodes::cluster::Cluster;
-use springtide_core::nodes::decide::{EFFORT, Memory, as_planned, decide};
+use springtide_core::nodes::decide::{Memory, Options, as_planned, decide};
 use springtide_core::nodes::offer::Offers;
 use springtide_core::plan::{Action, Plan};
 use springtide_core::units::MicroDollarsPerHour;
 
 use crate::world::{Indexed, World, now};
 
-/// What a node costs beside its price, an hour: `springtide_core::nodes::pack::MACHINE`, which its crate keeps to itself. `agrees` fails where the two differ.
-pub(crate) const NODE: MicroDollarsPerHour = MicroDollarsPerHour(10);
+/// What a node costs beside its price, an hour.
+pub(crate) const NODE: MicroDollarsPerHour = springtide_core::nodes::MACHINE;
 
 /// A case is planned again for its median until it has taken this long.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(crate) struct Measured {
 }
 
 fn turn(cluster: &Cluster, offers: &Offers) -> (Plan, Memory) {
-    decide(now(), cluster, &BTreeMap::new(), offers, EFFORT, Memory::default())
+    decide(now(), cluster, &BTreeMap::new(), offers, Options::default(), Memory::default())
 }
 
 /// Plans, several times where that is quick.

@@ -104,6 +104,9 @@ impl World {
             cluster.apply_pod(now(), key, pod);
             took += start.elapsed();
         }
+        let start = Instant::now();
+        cluster.classify(now());
+        took += start.elapsed();
         Ok(Indexed { cluster, offers, took })
     }
 

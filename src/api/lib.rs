@@ -5,6 +5,7 @@
 
 #![expect(clippy::duplicated_attributes, reason = "columns of one kind have the same type, and a derive may be told so more than once")]
 
+pub mod capacity_buffer;
 pub mod conditions;
 pub mod crds;
 pub mod duration;

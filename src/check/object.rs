@@ -12,6 +12,8 @@ use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodeClassRef, NodePool
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledJob, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
 use springtide_api::structure::structures;
 use springtide_api::{Problem, typed, validate};
+use springtide_core::name::Name;
+use springtide_core::nodes::shape::Shapes;
 
 use super::finding::{Finding, Severity, shown};
 use super::older::{self, Standing};
@@ -349,8 +351,10 @@ impl Judge<'_> {
                 return Object::Workload(None);
             }
         };
+        let labels = serde_json::from_value(labels).ok();
+        let identity = typed::workload::identity("", &Name::default(), labels.as_ref());
         if self.soft.is_empty()
-            && let Err(unclear) = typed::pod::shape(&pod)
+            && let Err(unclear) = typed::pod::shape(&pod, &identity, &mut Shapes::default())
         {
             self.problem(unclear_problem(format!("spec.template.{}", unclear.field), &unclear.what));
         }

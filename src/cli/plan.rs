@@ -17,6 +17,7 @@ use crate::manifests::finding::{Finding, Severity, line};
 use crate::objects::{self, Objects};
 use crate::plan::readings::{Given, Readings};
 use crate::plan::{self, Planned, Timing};
+use crate::planning::Planning;
 
 /// Plan one turn offline, by the decider that runs in a cluster: replicas, nodes to start, nodes to end, and why.
 ///
@@ -38,6 +39,9 @@ pub struct Plan {
     /// trigger is read keeps its replicas.
     #[arg(long = "reading", value_name = "TRIGGER=VALUE", num_args = 1..)]
     readings: Vec<Given>,
+    /// How nodes are planned.
+    #[command(flatten)]
+    planning: Planning,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     output: Output,
@@ -55,7 +59,7 @@ impl Plan {
         notes.iter().for_each(|note| eprintln!("{note}"));
         let readings = Readings::find(&objects, &self.readings).map_err(|wrong| anyhow!(wrong))?;
         let begun = Instant::now();
-        let decided = plan::turn(&objects, &offers, &readings);
+        let decided = plan::turn(&objects, &offers, &readings, self.planning.into());
         let timing = Timing { parse_seconds, solve_seconds: begun.elapsed().as_secs_f64() };
         let breaches = decided.breaches();
         for breach in &breaches {

@@ -119,7 +119,8 @@ fn without(capacity: &Resources, overhead: &Resources) -> Resources {
 ///     {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}]}]}]
 /// ```
 /// A type without `pods` has places for 110, an offering without `Available` is available, and requirements for other labels than zone and capacity type are
-/// passed over: an offering has no others. `overhead` is taken from each type's resources.
+/// passed over: an offering has no others. `overhead` is taken from each type's resources. A type may have `labels` of its own, which that provider does not
+/// read: other clouds' types have labels that pools and pods ask for.
 ///
 /// # Errors
 /// All entries that cannot be understood, each with its place.
@@ -211,6 +212,8 @@ struct Entry {
     operating_systems: Vec<Name>,
     resources: std::collections::BTreeMap<String, Amount>,
     offerings: Vec<Sale>,
+    #[serde(default)]
+    labels: std::collections::BTreeMap<Name, Name>,
 }
 
 /// Kubernetes reads quantities from text and from numbers.
@@ -274,7 +277,8 @@ impl Entry {
             let found = sale.offerings().map_err(|(field, message)| (format!("offerings[{number}].{field}"), message))?;
             offerings.extend(found);
         }
-        let labels = labels(&self.name, &self.architecture, os, &cpu, &memory);
+        let mut labels = labels(&self.name, &self.architecture, os, &cpu, &memory);
+        labels.0.extend(self.labels.into_iter().map(|(key, value)| (key, Requirement::is(value))));
         Ok(InstanceType { name: self.name, labels, allocatable: without(&capacity, overhead), capacity, offerings })
     }
 }

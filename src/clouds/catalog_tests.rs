@@ -46,6 +46,15 @@ fn the_formula_makes_the_list_of_the_kwok_provider() {
 }
 
 #[test]
+fn a_type_of_a_list_may_have_labels_of_its_own() {
+    let list = r#"[{"name": "a", "architecture": "amd64", "operatingSystems": ["linux"], "resources": {"cpu": "1", "memory": "1Gi"},
+        "labels": {"example.com/disk": "fast"}, "offerings": []}]"#;
+    let types = parse(list.as_bytes(), &kwok_overhead()).expect("a list");
+    let labels = types.first().expect("a type").labels.to_string();
+    assert!(labels.starts_with("example.com/disk In fast, karpenter.kwok.sh/instance-cpu In 1, "), "{labels}");
+}
+
+#[test]
 fn a_type_has_the_labels_and_the_overhead_of_the_provider() {
     let types = kwok_types();
     let kind = types.iter().find(|kind| kind.name == *"m-256x-amd64-linux").expect("a type of the list");

@@ -1,5 +1,6 @@
 //! What is to be done, as ordered values that print and leave no choice to whoever carries them out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,18 @@ pub struct Placement {
     pub shape: ShapeId,
     /// How many.
     pub count: u32,
+}
+
+impl Plan {
+    /// What goes onto each node or claim: shapes, and how many pods of each.
+    #[must_use]
+    pub fn by_place(&self) -> BTreeMap<&Name, Vec<(ShapeId, u32)>> {
+        let mut places: BTreeMap<&Name, Vec<(ShapeId, u32)>> = BTreeMap::new();
+        for placement in &self.placements {
+            places.entry(&placement.on).or_default().push((placement.shape, placement.count));
+        }
+        places
+    }
 }
 
 /// Pods of one shape that get no node.

@@ -114,8 +114,16 @@ pub enum NoNode {
     Taint { pool: Name, key: Name },
     Label { pool: Name, key: Name },
     NothingFits { pool: Name, types: usize },
+    Requirements { pool: Name, types: usize },
     OutOfStock { pool: Name, types: usize, until: Timestamp },
     Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
+    Volume { claim: Name, why: String },
+    Spread { key: Name, max_skew: u32 },
+    Near { key: Name },
+    Apart { key: Name },
+    Refused { key: Name },
+    NoRoom,
+    MinValues { pool: Name, key: Name, wanted: u32, types: usize },
     EffortSpent,
 }
 
@@ -131,6 +139,12 @@ impl fmt::Display for NoNode {
                 write!(f, "no instance type is known that pool {pool} may buy: its cloud has not said yet what it sells, or sells none")
             }
             Self::NothingFits { pool, types } => write!(f, "none of the {types} types of pool {pool} has room for it"),
+            Self::Requirements { pool, types } => {
+                write!(
+                    f,
+                    "the requirements of pool {pool} exclude all {types} types that its cloud sells; widen spec.template.spec.requirements of it"
+                )
+            }
             Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
             Self::Limit { pool, resource, used, limit, least } => {
                 let amount = |n: i64| resources::amount(resource, n);
@@ -143,6 +157,34 @@ impl fmt::Display for NoNode {
                     amount(used.saturating_add(*least))
                 )
             }
+            Self::Volume { claim, why } => write!(f, "its volume claim {claim} keeps it from any node: {why}"),
+            Self::Spread { key, max_skew } => write!(
+                f,
+                "its topology spread by {key} leaves it no domain: one more in any that can still hold it would be more than maxSkew {max_skew} above the emptiest"
+            ),
+            Self::Near { key } => {
+                write!(
+                    f,
+                    "its required pod affinity by {key} leaves it no domain: the pods that it wants to be with are nowhere that can still hold it"
+                )
+            }
+            Self::Apart { key } => {
+                write!(
+                    f,
+                    "its required pod anti-affinity by {key} leaves it no domain: in each that can hold it there is a pod that it refuses"
+                )
+            }
+            Self::Refused { key } => {
+                write!(
+                    f,
+                    "the required pod anti-affinity by {key} of other pods leaves it no domain: in each that can hold it there is one that refuses it"
+                )
+            }
+            Self::NoRoom => f.write_str("what it asks of the pods beside it leaves it no node that could be started now"),
+            Self::MinValues { pool, key, wanted, types } => write!(
+                f,
+                "pool {pool} asks for at least {wanted} values of {key} to choose from (minValues), and the {types} types that have room for it have fewer"
+            ),
             Self::EffortSpent => f.write_str("the planner's effort for this turn was spent; the next turn goes on"),
         }
     }

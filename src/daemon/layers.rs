@@ -57,7 +57,7 @@ impl Layers {
     /// The custom resources by which these layers are told what to do. Those of another layer need not exist.
     #[must_use]
     pub fn kinds(&self) -> Vec<Custom> {
-        let of = |layer: Layer, kinds: [Custom; 3]| kinds.into_iter().filter(move |_| self.runs(layer));
+        let of = |layer: Layer, kinds: &'static [Custom]| kinds.iter().copied().filter(move |_| self.runs(layer));
         of(Layer::Workloads, Custom::WORKLOADS).chain(of(Layer::Nodes, Custom::NODES)).collect()
     }
 

@@ -1,10 +1,12 @@
 //! All that the daemon knows: the index of the cluster, the ScaledObjects, and what is remembered from turn to turn. Fed by sightings and facts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, PodTemplateSpec};
 use kube::api::DynamicObject;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -12,11 +14,13 @@ use serde_json::Value;
 use springtide_api::karpenter::{KwokNodeClass, NodeClaim, NodePool};
 use springtide_api::keda::{ClusterTriggerAuthentication, ScaledObject, TriggerAuthentication, TriggerAuthenticationSpec};
 use springtide_api::typed;
+use springtide_api::typed::buffer::Buffer;
+use springtide_api::typed::workload::Looks;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
 use springtide_core::nodes::decide::Memory as NodeMemory;
 use springtide_core::nodes::offer::{ClassRef, Offers};
-use springtide_core::nodes::workload::{Template, WorkloadKey};
+use springtide_core::nodes::workload::{Template, Workload, WorkloadKey};
 use springtide_core::units::Replicas;
 use springtide_scalers::TriggerId;
 use tokio::time::Instant;
@@ -57,8 +61,18 @@ pub struct State {
     pub refused_pools: BTreeMap<Name, (String, Instant)>,
     /// Pools in shadow mode by annotation.
     pub shadow_pools: BTreeSet<Name>,
+    /// How DaemonSets' pods look.
+    pub(super) daemons: BTreeMap<Key, Looks>,
+    /// How pods of PodTemplates look.
+    pub(super) templates: BTreeMap<Key, Looks>,
+    /// How pods of workloads look by their own text, for buffers that speak of them.
+    pub(super) looks: BTreeMap<WorkloadKey, Looks>,
+    /// CapacityBuffers by name.
+    pub(super) buffers: BTreeMap<Key, Buffer>,
+    /// Namespaces that exist.
+    pub(super) namespaces: BTreeSet<Name>,
     watches: usize,
-    listed: BTreeSet<String>,
+    pub(super) listed: BTreeSet<String>,
     /// NodePools whose NodeClass is of a cloud that is not served here.
     pub foreign: BTreeSet<Name>,
     confirmed: BTreeMap<Name, Instant>,
@@ -116,52 +130,19 @@ impl State {
                     |state, key| state.cluster.delete_node(&key.name, None),
                 ),
             },
-            Seen::Deployment(change) => self.see_workload("Deployment", change, |object| Some(typed::workload::deployment(object))),
-            Seen::StatefulSet(change) => self.see_workload("StatefulSet", change, |object| Some(typed::workload::stateful_set(object))),
+            Seen::Deployment(change) => self.see_workload("Deployment", change, |object| {
+                Some((typed::workload::deployment(object), Cow::Borrowed(&object.spec.as_ref()?.template)))
+            }),
+            Seen::StatefulSet(change) => self.see_workload("StatefulSet", change, |object| {
+                Some((typed::workload::stateful_set(object), Cow::Owned(typed::workload::stateful_template(object)?)))
+            }),
             Seen::ReplicaSet(change) => self.see_replica_set(change),
-            Seen::DaemonSet(change) => match change {
-                Change::Applied(set) => match typed::node::daemon_set(&set, &mut self.cluster.shapes) {
-                    Ok((key, shape)) => {
-                        self.cluster.daemons.insert(key, shape);
-                    }
-                    Err(error) => tracing::warn!(daemon_set = set.name_any(), %error, "a DaemonSet cannot be understood and is left out"),
-                },
-                Change::Deleted(set) => {
-                    self.cluster.daemons.remove(&typed::key(&set.metadata));
-                }
-                Change::Listed { keys, .. } => self.listed(
-                    "DaemonSet",
-                    keys,
-                    |state| state.cluster.daemons.keys().cloned().collect(),
-                    |state, key| {
-                        state.cluster.daemons.remove(key);
-                    },
-                ),
-            },
-            Seen::Quota(change) => match change {
-                Change::Applied(quota) => match typed::node::quota(&quota) {
-                    Ok((key, quota)) => drop(self.cluster.quotas.insert(key, quota)),
-                    Err(error) => tracing::warn!(quota = quota.name_any(), %error, "a ResourceQuota cannot be understood and is left out"),
-                },
-                Change::Deleted(quota) => drop(self.cluster.quotas.remove(&typed::key(&quota.metadata))),
-                Change::Listed { keys, .. } => self.listed(
-                    "ResourceQuota",
-                    keys,
-                    |state| state.cluster.quotas.keys().cloned().collect(),
-                    |state, key| drop(state.cluster.quotas.remove(key)),
-                ),
-            },
-            Seen::Hpa(change) => match change {
-                Change::Applied(hpa) => drop(self.hpas.insert(typed::key(&hpa.metadata), target_of(&hpa))),
-                Change::Deleted(hpa) => drop(self.hpas.remove(&typed::key(&hpa.metadata))),
-                Change::Listed { keys, .. } => self.listed(
-                    "HorizontalPodAutoscaler",
-                    keys,
-                    |state| state.hpas.keys().cloned().collect(),
-                    |state, key| drop(state.hpas.remove(key)),
-                ),
-            },
+            Seen::Quota(change) => {
+                self.keep(change, |state| &mut state.cluster.quotas, Key::clone, |object, _| Ok(typed::node::quota(object)?.1))
+            }
+            Seen::Hpa(change) => self.keep(change, |state| &mut state.hpas, Key::clone, |object, _| Ok(target_of(object))),
             Seen::Custom(kind, change) => self.see_custom(now, kind, change),
+            other => self.see_surroundings(other),
         }
     }
 
@@ -183,45 +164,49 @@ impl State {
         &mut self,
         kind: &str,
         change: Change<K>,
-        read: impl Fn(&K) -> Option<(WorkloadKey, springtide_core::nodes::workload::Workload)>,
+        read: impl Fn(&K) -> Option<((WorkloadKey, Workload), Cow<'_, PodTemplateSpec>)>,
     ) {
         match change {
             Change::Applied(object) => {
-                if let Some((key, workload)) = read(&object) {
+                if let Some(((key, workload), template)) = read(&object) {
+                    self.look_at(&key, &template);
                     self.cluster.apply_workload(key, workload);
                 }
             }
             Change::Deleted(object) => {
-                if let Some((key, _)) = read(&object) {
+                if let Some(((key, _), _)) = read(&object) {
+                    self.looks.remove(&key);
                     self.cluster.workloads.remove(&key);
                 }
             }
             Change::Listed { keys, .. } => {
-                let of_kind = |key: &WorkloadKey| key.kind == kind;
-                self.cluster.workloads.retain(|key, _| !of_kind(key) || keys.contains(&key.key));
+                let stays = |key: &WorkloadKey| key.kind != kind || keys.contains(&key.key);
+                self.looks.retain(|key, _| stays(key));
+                self.cluster.workloads.retain(|key, _| stays(key));
                 self.listed.insert(kind.to_owned());
             }
         }
     }
 
-    fn see_replica_set(&mut self, change: Change<k8s_openapi::api::apps::v1::ReplicaSet>) {
-        match change {
+    fn see_replica_set(&mut self, change: Change<ReplicaSet>) {
+        match &change {
             Change::Applied(object) => {
-                let (key, workload, set) = typed::workload::replica_set(&object);
-                // One that a Deployment owns is scaled through the Deployment.
-                if set.owner.is_none() {
-                    self.cluster.apply_workload(key, workload.clone());
-                }
+                let (_, workload, set) = typed::workload::replica_set(object);
+                let owned = set.owner.is_some();
                 self.cluster.apply_replica_set(workload.uid, set);
+                // One that a Deployment owns is scaled through the Deployment.
+                if owned {
+                    return;
+                }
             }
-            Change::Deleted(object) => {
-                let (key, workload, _) = typed::workload::replica_set(&object);
-                self.cluster.workloads.remove(&key);
-                self.cluster.delete_replica_set(&workload.uid);
-            }
+            Change::Deleted(object) => self.cluster.delete_replica_set(&typed::uid(&object.metadata)),
             // Sets are known by UID: one that is gone owns no pods, and does no harm.
-            Change::Listed { keys, since } => self.see_workload::<()>("ReplicaSet", Change::Listed { keys, since }, |()| None),
+            Change::Listed { .. } => {}
         }
+        self.see_workload("ReplicaSet", change, |object| {
+            let (key, workload, _) = typed::workload::replica_set(object);
+            Some(((key, workload), Cow::Owned(object.spec.as_ref()?.template.clone().unwrap_or_default())))
+        });
     }
 
     fn see_custom(&mut self, now: Timestamp, kind: Custom, change: Change<DynamicObject>) {
@@ -264,6 +249,11 @@ impl State {
                 self.refresh_pools();
             }
             (Custom::KwokNodeClass, Change::Deleted(object)) => self.drop_class(&object.name_any()),
+            (Custom::CapacityBuffer, Change::Applied(object)) => self.apply_buffer(kind, &object),
+            (Custom::CapacityBuffer, Change::Deleted(object)) => {
+                self.forget_unreadable(kind, &key(&object));
+                self.buffers.remove(&key(&object));
+            }
             (kind, Change::Listed { keys, since }) => self.listed_custom(kind, keys, since),
         }
     }
@@ -314,6 +304,9 @@ impl State {
                     |state, key| state.drop_class(&key.name),
                 );
             }
+            Custom::CapacityBuffer => {
+                self.listed(&name, keys, |state| state.buffers.keys().cloned().collect(), |state, key| drop(state.buffers.remove(key)));
+            }
         }
     }
 
@@ -326,7 +319,7 @@ impl State {
     }
 
     /// An object as the type of its kind. One that cannot be read is taken down as such, with why.
-    fn read<T: DeserializeOwned>(&mut self, kind: Custom, object: &DynamicObject) -> Result<T, String> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, kind: Custom, object: &DynamicObject) -> Result<T, String> {
         let read = typed::read::<T>(plain_json(object)).map_err(|unclear| unclear.to_string());
         match &read {
             Ok(_) => self.forget_unreadable(kind, &typed::key(&object.metadata)),
@@ -335,7 +328,7 @@ impl State {
         read
     }
 
-    fn remember_unreadable(&mut self, kind: Custom, object: &DynamicObject, why: &str) {
+    pub(super) fn remember_unreadable(&mut self, kind: Custom, object: &DynamicObject, why: &str) {
         let new = Unreadable { about: object.object_ref(&kind.resource()), why: why.to_owned() };
         let key = typed::key(&object.metadata);
         let known = self.unreadable.insert((kind, key.clone()), new);
@@ -454,10 +447,9 @@ impl State {
                     self.memory.stock.mark(offering, until);
                 }
             }
-            Fact::Template { hash, probed } => {
-                if let Some(template) = self.template(probed) {
-                    self.cluster.templates.insert(hash, template);
-                }
+            Fact::Template { workload, hash, probed } => {
+                let template = self.template(&workload, probed);
+                self.cluster.templates.insert(hash, template);
             }
             Fact::Ended { claim } => {
                 if let Some(known) = self.cluster.claims.get_mut(&claim) {
@@ -485,13 +477,11 @@ impl State {
         }
     }
 
-    fn template(&mut self, probed: Probed) -> Option<Template> {
+    fn template(&mut self, of: &WorkloadKey, probed: Probed) -> Template {
         match probed {
-            Probed::Pod(spec) => match (typed::pod::shape(&spec), typed::pod::limits(&spec)) {
-                (Ok(shape), Ok(limits)) => Some(Template::Pod { shape: self.cluster.shapes.intern(shape), limits }),
-                (Err(error), _) | (_, Err(error)) => Some(Template::Refused(error.to_string())),
-            },
-            Probed::Refused(message) => Some(Template::Refused(message)),
+            Probed::Pod(pod) => typed::workload::template(&of.kind, &of.key.namespace, &pod, &mut self.cluster.shapes)
+                .unwrap_or_else(|unclear| Template::Refused(unclear.to_string())),
+            Probed::Refused(message) => Template::Refused(message),
         }
     }
 

@@ -88,6 +88,7 @@ impl Daemon {
                 Custom::ClusterTriggerAuthentication => ("ClusterTriggerAuthenticationFailed", workloads),
                 Custom::NodeClaim => ("FailedConsistencyCheck", nodes),
                 Custom::KwokNodeClass => ("NodeClassNotReady", nodes),
+                Custom::CapacityBuffer => ("CapacityBufferNotReady", nodes),
             };
             if !writes || self.told.unreadable.get(at) == Some(&unreadable.why) {
                 continue;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use springtide_core::check;
 use springtide_core::nodes;
-use springtide_core::nodes::decide::{EFFORT, as_planned};
+use springtide_core::nodes::decide::as_planned;
 use springtide_core::plan::{Action, Plan};
 use springtide_core::scale::demand::Present;
 use springtide_core::units::Replicas;
@@ -70,7 +70,9 @@ impl Daemon {
 
     pub(super) fn decide_nodes(&mut self, now: Timestamp) -> Plan {
         let memory = std::mem::take(&mut self.state.memory);
-        let (mut plan, memory) = nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, EFFORT, memory);
+        self.state.classify(now);
+        let (mut plan, memory) =
+            nodes::decide::decide(now, &self.state.cluster, &self.state.wanted, &self.state.offers, self.options, memory);
         self.state.memory = memory;
         // A plan that breaks a promise is a defect of ours: what it breaks it with is not done, and the rest is.
         let breaches = check::check(now, &self.state.cluster, &self.state.wanted, &self.state.offers, &plan);

@@ -59,6 +59,8 @@ pub enum Fact {
     },
     /// What a pod of a template looks like.
     Template {
+        /// Whose.
+        workload: WorkloadKey,
         /// The template's hash.
         hash: Name,
         /// The answer.
@@ -135,7 +137,7 @@ impl Actor {
             Action::ReleaseScaled { object } => self.release_scaled(&object).await,
             Action::Probe { workload, template } => {
                 let probed = probe::ask(&self.client, &workload).await.map_err(kube_error("ask what a pod looks like"))?;
-                Ok(vec![Fact::Template { hash: template, probed }])
+                Ok(vec![Fact::Template { workload, hash: template, probed }])
             }
             Action::CreateClaim { name, spec } => self.create_claim(&name, &spec).await,
             Action::Launch { claim: name, uid, offerings } => self.launch(name, uid, offerings, claim).await,

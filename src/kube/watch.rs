@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodTemplate, ResourceQuota};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -26,6 +28,13 @@ pub enum Seen {
     DaemonSet(Change<DaemonSet>),
     Quota(Change<ResourceQuota>),
     Hpa(Change<HorizontalPodAutoscaler>),
+    Namespace(Change<Namespace>),
+    Claim(Change<PersistentVolumeClaim>),
+    Volume(Change<PersistentVolume>),
+    StorageClass(Change<StorageClass>),
+    NodeVolumes(Change<CSINode>),
+    Budget(Change<PodDisruptionBudget>),
+    PodTemplate(Change<PodTemplate>),
     /// An object of a kind of our own crate, not yet typed: one that cannot be read must not stop the others.
     Custom(Custom, Change<DynamicObject>),
 }
@@ -46,7 +55,7 @@ pub enum Change<K> {
     },
 }
 
-/// The kinds of KEDA and Karpenter that are watched.
+/// The kinds of KEDA, Karpenter and the autoscalers in common that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Custom {
     ScaledObject,
@@ -55,13 +64,14 @@ pub enum Custom {
     NodePool,
     NodeClaim,
     KwokNodeClass,
+    CapacityBuffer,
 }
 
 impl Custom {
     /// Those that the workload layer is told by.
-    pub const WORKLOADS: [Self; 3] = [Self::ScaledObject, Self::TriggerAuthentication, Self::ClusterTriggerAuthentication];
+    pub const WORKLOADS: &[Self] = &[Self::ScaledObject, Self::TriggerAuthentication, Self::ClusterTriggerAuthentication];
     /// Those that the node layer is told by.
-    pub const NODES: [Self; 3] = [Self::NodePool, Self::NodeClaim, Self::KwokNodeClass];
+    pub const NODES: &[Self] = &[Self::NodePool, Self::NodeClaim, Self::KwokNodeClass, Self::CapacityBuffer];
 
     /// The kind's name.
     #[must_use]
@@ -73,12 +83,13 @@ impl Custom {
             Self::NodePool => "NodePool",
             Self::NodeClaim => "NodeClaim",
             Self::KwokNodeClass => "KWOKNodeClass",
+            Self::CapacityBuffer => "CapacityBuffer",
         }
     }
 
     const fn absence(self) -> Absence {
         match self {
-            Self::KwokNodeClass => Absence::Empty,
+            Self::KwokNodeClass | Self::CapacityBuffer => Absence::Empty,
             _ => Absence::Waits,
         }
     }
@@ -91,6 +102,7 @@ impl Custom {
             Self::ScaledObject | Self::TriggerAuthentication | Self::ClusterTriggerAuthentication => ("keda.sh", "v1alpha1"),
             Self::NodePool | Self::NodeClaim => ("karpenter.sh", "v1"),
             Self::KwokNodeClass => ("karpenter.kwok.sh", "v1alpha1"),
+            Self::CapacityBuffer => ("autoscaling.x-k8s.io", "v1beta1"),
         };
         let plural = match self {
             Self::KwokNodeClass => "kwoknodeclasses".to_owned(),
@@ -112,21 +124,55 @@ pub struct Sighting {
 /// Starts the watches of Kubernetes' own kinds and of these. They end with the set; its size is how many first lists have to come before anything is decided.
 #[must_use]
 pub fn all(client: &Client, kinds: &[Custom], round: u64, tx: &mpsc::Sender<Sighting>) -> JoinSet<()> {
-    let mut set = JoinSet::new();
-    let send = |tx: &mpsc::Sender<Sighting>| Sink { round, tx: tx.clone() };
-    set.spawn(follow(Api::<Pod>::all(client.clone()), "Pod", Absence::Waits, send(tx), Seen::Pod));
-    set.spawn(follow(Api::<Node>::all(client.clone()), "Node", Absence::Waits, send(tx), Seen::Node));
-    set.spawn(follow(Api::<Deployment>::all(client.clone()), "Deployment", Absence::Waits, send(tx), Seen::Deployment));
-    set.spawn(follow(Api::<StatefulSet>::all(client.clone()), "StatefulSet", Absence::Waits, send(tx), Seen::StatefulSet));
-    set.spawn(follow(Api::<ReplicaSet>::all(client.clone()), "ReplicaSet", Absence::Waits, send(tx), Seen::ReplicaSet));
-    set.spawn(follow(Api::<DaemonSet>::all(client.clone()), "DaemonSet", Absence::Waits, send(tx), Seen::DaemonSet));
-    set.spawn(follow(Api::<ResourceQuota>::all(client.clone()), "ResourceQuota", Absence::Waits, send(tx), Seen::Quota));
-    set.spawn(follow(Api::<HorizontalPodAutoscaler>::all(client.clone()), "HorizontalPodAutoscaler", Absence::Waits, send(tx), Seen::Hpa));
+    let set = JoinSet::new();
+    let mut watch = Watches { set, client, round, tx };
+    watch.all(Seen::Pod);
+    watch.all(Seen::Node);
+    watch.all(Seen::Deployment);
+    watch.all(Seen::StatefulSet);
+    watch.all(Seen::ReplicaSet);
+    watch.all(Seen::DaemonSet);
+    watch.all(Seen::Quota);
+    watch.all(Seen::Hpa);
+    // Who plans no nodes need not know what bears on where pods go.
+    if kinds.iter().any(|kind| Custom::NODES.contains(kind)) {
+        watch.all(Seen::Namespace);
+        watch.all(Seen::Claim);
+        watch.all(Seen::Volume);
+        watch.all(Seen::StorageClass);
+        watch.all(Seen::NodeVolumes);
+        watch.all(Seen::Budget);
+        watch.all(Seen::PodTemplate);
+    }
     for kind in kinds.iter().copied() {
         let api = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
-        set.spawn(follow(api, kind.name(), kind.absence(), send(tx), move |change| Seen::Custom(kind, change)));
+        let sink = watch.sink();
+        watch.set.spawn(follow(api, kind.name(), kind.absence(), sink, move |change| Seen::Custom(kind, change)));
     }
-    set
+    watch.set
+}
+
+/// Watches in the making.
+struct Watches<'a> {
+    set: JoinSet<()>,
+    client: &'a Client,
+    round: u64,
+    tx: &'a mpsc::Sender<Sighting>,
+}
+
+impl Watches<'_> {
+    /// Begins to watch all objects of one of Kubernetes' own kinds, which every API server serves.
+    fn all<K>(&mut self, wrap: fn(Change<K>) -> Seen)
+    where
+        K: Resource<DynamicType = ()> + k8s_openapi::Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    {
+        let sink = self.sink();
+        self.set.spawn(follow(Api::<K>::all(self.client.clone()), K::KIND, Absence::Waits, sink, wrap));
+    }
+
+    fn sink(&self) -> Sink {
+        Sink { round: self.round, tx: self.tx.clone() }
+    }
 }
 
 struct Sink {
@@ -139,7 +185,7 @@ struct Sink {
 enum Absence {
     /// Nothing is decided until it does.
     Waits,
-    /// There are no such objects: a cluster has the NodeClasses of its own cloud alone.
+    /// There are no such objects: a cluster has the NodeClasses of its own cloud alone, and buffers only if somebody brought them.
     Empty,
 }
 

@@ -7,7 +7,8 @@ use springtide_api::labels;
 use springtide_core::Timestamp;
 use springtide_core::name::Key;
 
-use super::{is_of_cluster, key};
+use super::kind::is_of_cluster;
+use super::{NAMESPACE_NAME, key};
 use crate::manifests::{Document, Node};
 
 /// The kubelet's own bound on pods, where a node does not tell.
@@ -52,6 +53,11 @@ pub fn fill(object: &mut Value, document: &Document, uids: &Uids<'_>) {
     match document.kind.as_str() {
         "Pod" => pod(object),
         "Node" => node(object, &key),
+        "Namespace" => {
+            if let Some(labels) = part(object, "metadata").and_then(|metadata| map(metadata, "labels")) {
+                absent(labels, NAMESPACE_NAME, || json!(key.name.as_str()));
+            }
+        }
         _ => {}
     }
 }

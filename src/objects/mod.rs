@@ -3,36 +3,36 @@
 //! What an API server, a kubelet or a controller would have filled in is filled in here, from names and never from chance, and objects are taken in by kind
 //! and name: the same objects in another order are the same input. An object that cannot be used is left out, with a finding, and hides no other.
 
+mod admission;
 mod complete;
+mod kind;
 mod machines;
 mod scaled;
+mod scheduler;
+mod take;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, PodSpec, PodTemplateSpec, ResourceQuota, Secret};
-use serde::de::DeserializeOwned;
-use springtide_api::karpenter::{NodeClaim, NodePool};
-use springtide_api::keda::{ScaledObject, TriggerAuthentication};
-use springtide_api::typed::{self, Unclear};
-use springtide_api::{Problem, labels, validate};
+use springtide_api::Problem;
+use springtide_api::typed::Unclear;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Cluster;
-use springtide_core::nodes::offer::ClassRef;
-use springtide_core::nodes::workload::{ReplicaSet as Set, Template, Workload, WorkloadKey};
+use springtide_core::nodes::requirement::Labels;
+use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::units::Replicas;
 use springtide_core::{Span, Timestamp};
 
 use self::complete::Uids;
-use self::scaled::Sources;
+use self::kind::{Object, READ, is_of_cluster};
 pub use self::scaled::{Scaled, Unscaled};
+use self::take::Late;
 use crate::manifests::finding::{Finding, Severity};
 use crate::manifests::{Document, threads};
 
 /// The moment of objects that tell of none.
 const SOME_MOMENT: Timestamp = Timestamp::constant(1_767_225_600, 0);
-/// Kubernetes' own time for a pod to stop.
-const GRACE_S: i64 = 30;
+/// The label by which Kubernetes puts a namespace's name on it.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// What manifests came to.
 #[derive(Debug)]
@@ -51,28 +51,6 @@ pub struct Objects {
     pub findings: Vec<Finding>,
     /// How many objects there are of kinds that are not looked at, by kind.
     pub passed_over: BTreeMap<String, usize>,
-}
-
-/// Kinds that are read, under their only API version.
-const READ: [(&str, &str); 13] = [
-    ("v1", "Pod"),
-    ("v1", "Node"),
-    ("v1", "Secret"),
-    ("v1", "ConfigMap"),
-    ("v1", "ResourceQuota"),
-    ("apps/v1", "DaemonSet"),
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "ReplicaSet"),
-    ("apps/v1", "StatefulSet"),
-    ("karpenter.sh/v1", "NodeClaim"),
-    ("karpenter.sh/v1", "NodePool"),
-    ("keda.sh/v1alpha1", "ScaledObject"),
-    ("keda.sh/v1alpha1", "TriggerAuthentication"),
-];
-
-/// Whether a kind's objects have no namespace.
-fn is_of_cluster(kind: &str) -> bool {
-    matches!(kind, "Node" | "NodePool" | "NodeClaim") || kind.ends_with("NodeClass")
 }
 
 /// The name of a document's object, with the namespace in which `kubectl` would put it.
@@ -94,57 +72,6 @@ fn unnamed(document: &Document) -> Option<Problem> {
     Some(Problem::new(field, "it is no name", format!("use small letters, digits, dots and dashes{remedy}")))
 }
 
-/// An object as the type of its kind.
-enum Object {
-    Pod(Box<Pod>),
-    Node(Box<Node>),
-    Secret(Box<Secret>),
-    ConfigMap(Box<ConfigMap>),
-    Quota(Box<ResourceQuota>),
-    DaemonSet(Box<DaemonSet>),
-    Deployment(Box<Deployment>),
-    ReplicaSet(Box<ReplicaSet>),
-    StatefulSet(Box<StatefulSet>),
-    NodeClaim(Box<NodeClaim>),
-    NodePool(Box<NodePool>),
-    NodeClass(ClassRef),
-    Scaled(Box<ScaledObject>),
-    Authentication(Box<TriggerAuthentication>),
-}
-
-impl Object {
-    fn of(document: &Document, uids: &Uids<'_>) -> Result<Self, Problem> {
-        Ok(match document.kind.as_str() {
-            "Pod" => Self::Pod(typed(document, uids)?),
-            "Node" => Self::Node(typed(document, uids)?),
-            "Secret" => Self::Secret(typed(document, uids).map_err(without_value)?),
-            "ConfigMap" => Self::ConfigMap(typed(document, uids)?),
-            "ResourceQuota" => Self::Quota(typed(document, uids)?),
-            "DaemonSet" => Self::DaemonSet(typed(document, uids)?),
-            "Deployment" => Self::Deployment(typed(document, uids)?),
-            "ReplicaSet" => Self::ReplicaSet(typed(document, uids)?),
-            "StatefulSet" => Self::StatefulSet(typed(document, uids)?),
-            "NodeClaim" => Self::NodeClaim(typed(document, uids)?),
-            "NodePool" => Self::NodePool(typed(document, uids)?),
-            "ScaledObject" => Self::Scaled(typed(document, uids)?),
-            "TriggerAuthentication" => Self::Authentication(typed(document, uids)?),
-            kind => Self::NodeClass(ClassRef { group: document.group().into(), kind: kind.into(), name: document.name.as_str().into() }),
-        })
-    }
-}
-
-fn typed<T: DeserializeOwned>(document: &Document, uids: &Uids<'_>) -> Result<Box<T>, Problem> {
-    document.to(|json| complete::fill(json, document, uids)).map(Box::new).map_err(|fault| {
-        let remedy = format!("{}; until then this object is left out", fault.remedy);
-        Problem::new(fault.field, fault.what, remedy)
-    })
-}
-
-/// The same of an object that holds secrets: where, and not what.
-fn without_value(problem: Problem) -> Problem {
-    Problem { what: "its value is not what this field holds".to_owned(), ..problem }
-}
-
 /// Reads documents. Nothing of what they hold makes it fail.
 pub fn read<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Objects {
     let mut objects = Objects::default();
@@ -153,26 +80,22 @@ pub fn read<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Objects {
     let uids = Uids::of(&documents);
     let typed = threads::map(&documents, |document| Object::of(document, &uids));
     let mut late = Late::default();
+    objects.name_namespaces(&documents);
+    for (document, object) in documents.iter().zip(&typed) {
+        objects.learn(document, object.as_ref().ok(), &mut late);
+    }
     for (document, object) in documents.iter().copied().zip(typed) {
         match object {
             Ok(object) => objects.take(document, object, &mut late),
             Err(problem) => objects.problem(document, problem),
         }
     }
-    objects.take_pods(late.pods);
+    objects.take_pods(&mut late);
     objects.name_missing_classes(&late.pools);
-    scaled::take(&mut objects, late.scaled, &late.sources);
+    scaled::take(&mut objects, std::mem::take(&mut late.scaled), &late.sources);
+    objects.classify(late);
     objects.findings.sort_by(|a, b| (&a.file, a.line, &a.field, &a.what).cmp(&(&b.file, b.line, &b.field, &b.what)));
     objects
-}
-
-/// What is looked at once everything else has been seen.
-#[derive(Default)]
-struct Late<'a> {
-    pods: Vec<(&'a Document, Box<Pod>)>,
-    pools: Vec<(&'a Document, ClassRef)>,
-    scaled: Vec<(&'a Document, Box<ScaledObject>)>,
-    sources: Sources,
 }
 
 impl Default for Objects {
@@ -211,7 +134,7 @@ impl Objects {
                 *self.passed_over.entry(kind).or_default() += 1;
                 continue;
             }
-            if let Some(problem) = unnamed(document) {
+            if let Some(problem) = unnamed(document).filter(|_| document.kind != scheduler::KIND) {
                 self.problem(document, problem);
                 continue;
             }
@@ -227,168 +150,36 @@ impl Objects {
         sorted.into_values().collect()
     }
 
+    /// What others' pods have to do with this object.
+    fn learn(&mut self, document: &Document, object: Option<&Object>, late: &mut Late<'_>) {
+        match object {
+            Some(Object::Scheduler(configuration)) => {
+                if let Err(problem) = late.admission.configure(configuration) {
+                    let remedy = format!("{}; until then this object is left out", problem.remedy);
+                    self.problem(document, Problem { remedy, ..problem });
+                }
+            }
+            Some(object) => late.admission.learn(object),
+            None => {}
+        }
+    }
+
+    /// Namespaces have a label with their name, also those that are in no file themselves.
+    fn name_namespaces(&mut self, documents: &[&Document]) {
+        let mut known: Vec<Name> = documents.iter().map(|document| key(document).namespace).filter(|name| !name.is_empty()).collect();
+        known.sort_unstable();
+        known.dedup();
+        for name in known {
+            let labels = Labels::from([(NAMESPACE_NAME.into(), name.clone())]);
+            self.cluster.shapes.set_namespace(name, Some(labels));
+        }
+    }
+
     fn problem(&mut self, document: &Document, problem: Problem) {
         self.findings.push(Finding::at(Severity::Problem, document, problem));
     }
 
     fn unclear(&mut self, document: &Document, unclear: Unclear) {
         self.problem(document, Problem::new(unclear.field, unclear.what, "correct it; until then this object is left out"));
-    }
-
-    fn take<'a>(&mut self, document: &'a Document, object: Object, late: &mut Late<'a>) {
-        let taken = match object {
-            Object::Pod(pod) => {
-                late.pods.push((document, pod));
-                Ok(())
-            }
-            Object::Scaled(object) => {
-                late.scaled.push((document, object));
-                Ok(())
-            }
-            Object::Secret(secret) => {
-                late.sources.secret(&secret);
-                Ok(())
-            }
-            Object::ConfigMap(map) => {
-                late.sources.config_map(*map);
-                Ok(())
-            }
-            Object::Authentication(auth) => {
-                late.sources.authentications.insert(typed::key(&auth.metadata), auth.spec);
-                Ok(())
-            }
-            Object::NodeClass(class) => {
-                self.cluster.classes.insert(class);
-                Ok(())
-            }
-            Object::NodePool(object) => {
-                let pool = self.take_pool(document, &object);
-                pool.map(|class| late.pools.push((document, class)))
-            }
-            Object::NodeClaim(object) => self.take_claim(&object),
-            Object::Node(object) => self.take_node(document, &object),
-            Object::DaemonSet(object) => {
-                let set = typed::node::daemon_set(&object, &mut self.cluster.shapes);
-                set.map(|(key, shape)| {
-                    self.cluster.daemons.insert(key, shape);
-                })
-            }
-            Object::Quota(object) => typed::node::quota(&object).map(|(key, quota)| drop(self.cluster.quotas.insert(key, quota))),
-            Object::Deployment(object) => {
-                let template = object.spec.as_ref().map(|spec| &spec.template);
-                self.take_workload(typed::workload::deployment(&object), template, object.status.is_some())
-            }
-            Object::StatefulSet(object) => {
-                let template = object.spec.as_ref().map(|spec| &spec.template);
-                self.take_workload(typed::workload::stateful_set(&object), template, object.status.is_some())
-            }
-            Object::ReplicaSet(object) => {
-                let (key, workload, set) = typed::workload::replica_set(&object);
-                let template = object.spec.as_ref().and_then(|spec| spec.template.as_ref());
-                let (uid, owned) = (workload.uid.clone(), set.owner.is_some());
-                self.cluster.apply_replica_set(uid, set);
-                // One that a Deployment owns is scaled through the Deployment.
-                if owned { Ok(()) } else { self.take_workload((key, workload), template, object.status.is_some()) }
-            }
-        };
-        if let Err(unclear) = taken {
-            self.unclear(document, unclear);
-        }
-    }
-
-    fn take_pool(&mut self, document: &Document, object: &NodePool) -> Result<ClassRef, Unclear> {
-        let wrong = validate::node_pool(object).into_iter().chain(typed::pool::contradictions(object));
-        for problem in wrong.chain(typed::pool::unserved(object)) {
-            self.problem(document, problem);
-        }
-        let mut pool = typed::pool::pool(object)?;
-        let notes = object.metadata.annotations.as_ref();
-        if notes.and_then(|notes| notes.get(labels::MODE)).is_some_and(|mode| mode == "shadow") {
-            pool.unusable.get_or_insert_with(|| "it is in shadow mode by annotation".to_owned());
-        }
-        let class = pool.class.clone();
-        self.cluster.pools.insert(pool.name.clone(), pool);
-        Ok(class)
-    }
-
-    /// Classes that pools name and files do not have are taken as there: they say what a machine is made of, and the list of types says what is sold.
-    fn name_missing_classes(&mut self, pools: &[(&Document, ClassRef)]) {
-        for (document, class) in pools {
-            if self.cluster.classes.insert(class.clone()) {
-                let what = format!("{} {} is not in these files", class.kind, class.name);
-                let problem = Problem::new("spec.template.spec.nodeClassRef", what, "it is taken as there and ready");
-                self.findings.push(Finding::at(Severity::Notice, document, problem));
-            }
-        }
-    }
-
-    fn take_claim(&mut self, object: &NodeClaim) -> Result<(), Unclear> {
-        let (name, mut claim) = typed::claim::claim(object)?;
-        if object.metadata.creation_timestamp.is_none() {
-            // One of which nobody tells how old it is has only begun; what it has reached without a moment it reached long ago.
-            claim.created = self.now;
-            claim.progress.launched = claim.progress.launched.map(|at| if at == Timestamp::UNIX_EPOCH { self.now } else { at });
-        }
-        self.cluster.apply_claim(name, claim);
-        Ok(())
-    }
-
-    fn take_node(&mut self, document: &Document, object: &Node) -> Result<(), Unclear> {
-        let (name, node) = typed::node::node(object)?;
-        if node.allocatable.cpu.0 == 0 && node.allocatable.memory.0 == 0 {
-            let what = "there is neither capacity nor allocatable, so nothing fits on it";
-            let problem = Problem::new("status.allocatable", what, "add cpu, memory and pods");
-            self.findings.push(Finding::at(Severity::Notice, document, problem));
-        }
-        self.cluster.apply_node(name, node);
-        Ok(())
-    }
-
-    fn take_workload(
-        &mut self,
-        (key, mut workload): (WorkloadKey, Workload),
-        template: Option<&PodTemplateSpec>,
-        has_status: bool,
-    ) -> Result<(), Unclear> {
-        let empty = PodSpec::default();
-        let spec = template.and_then(|template| template.spec.as_ref()).unwrap_or(&empty);
-        let shape = self.cluster.shapes.intern(typed::pod::shape(spec)?);
-        // Nobody admits or changes a pod of these files: it looks like its template.
-        self.cluster.templates.insert(workload.template.clone(), Template::Pod { shape, limits: typed::pod::limits(spec)? });
-        self.grace.insert(key.clone(), Span::from_secs(spec.termination_grace_period_seconds.unwrap_or(GRACE_S)));
-        if !has_status {
-            (workload.existing, workload.ready) = (workload.replicas, workload.replicas);
-        }
-        self.cluster.apply_workload(key, workload);
-        Ok(())
-    }
-
-    fn take_pods(&mut self, pods: Vec<(&Document, Box<Pod>)>) {
-        let mut strangers = BTreeSet::new();
-        for (document, pod) in pods {
-            match typed::pod::pod(&pod, &mut self.cluster.shapes) {
-                Ok((key, typed)) => {
-                    self.find_owner(&pod, &key, &mut strangers);
-                    // Its node has been as it is since the pod came.
-                    self.cluster.apply_pod(typed.created, key, typed);
-                }
-                Err(unclear) => self.unclear(document, unclear),
-            }
-        }
-    }
-
-    /// Between a Deployment and its pods stands a ReplicaSet; where the files leave it out, its name tells whose it is.
-    fn find_owner(&mut self, pod: &Pod, key: &Key, strangers: &mut BTreeSet<Name>) {
-        let Some(owner) = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)) else { return };
-        let uid = Name::from(&owner.uid);
-        if owner.kind != "ReplicaSet" || self.cluster.replica_sets.contains_key(&uid) || !strangers.insert(uid.clone()) {
-            return;
-        }
-        let Some((deployment, _)) = owner.name.rsplit_once('-') else { return };
-        let deployment = WorkloadKey { kind: "Deployment".into(), key: Key::new(key.namespace.clone(), deployment) };
-        if let Some(workload) = self.cluster.workloads.get(&deployment) {
-            let set = Set { owner: Some(workload.uid.clone()), revision: workload.revision };
-            self.cluster.apply_replica_set(uid, set);
-        }
     }
 }

@@ -12,11 +12,13 @@ use serde::Serialize;
 use springtide_core::Timestamp;
 use springtide_core::check::{Breach, check};
 use springtide_core::name::Name;
+use springtide_core::nodes::INSTANCE_TYPE;
 use springtide_core::nodes::claim::{Claim, ClaimSpec};
-use springtide_core::nodes::decide::{EFFORT, Memory, decide};
+use springtide_core::nodes::decide::{Memory, Options, decide};
 use springtide_core::nodes::intent::intents;
 use springtide_core::nodes::launch::alternatives;
 use springtide_core::nodes::offer::{OfferingKey, Offers, StockOuts};
+use springtide_core::nodes::taint::Taint;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::plan::{Action, Plan, Why};
 use springtide_core::reading::{Activity, Reading, Sample};
@@ -89,8 +91,27 @@ pub struct Started {
     pub capacity_type: String,
     /// What that costs, in US dollars.
     pub price_per_hour: f64,
+    /// Labels that its node will have, as far as they are settled before a machine is bought.
+    pub labels: BTreeMap<Name, Name>,
+    /// What the machine must be, as the NodeClaim asks for it. The types stand above.
+    pub requirements: Vec<Asked>,
+    /// Taints that its node keeps, as `KEY=VALUE:EFFECT`.
+    pub taints: Vec<String>,
+    /// Taints that somebody else takes away.
+    pub startup_taints: Vec<String>,
     /// The pods that it is for.
     pub pods: Vec<String>,
+}
+
+/// A requirement of a NodeClaim.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// The label.
+    pub key: Name,
+    /// How values and label compare.
+    pub operator: &'static str,
+    /// The values.
+    pub values: Vec<Name>,
 }
 
 /// Pods for a node that is there, or on its way.
@@ -172,7 +193,7 @@ pub struct Decided<'a> {
 
 /// Decides, as at the newest moment that the objects tell of.
 #[must_use]
-pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings) -> Decided<'a> {
+pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings, options: Options) -> Decided<'a> {
     // What nobody scales has the replicas that it asks for itself; replicas come before nodes, so that their pods are planned for in the same turn.
     let mut wanted = objects.replicas();
     let mut replicas: Vec<Replicated> = objects.scaled.iter().map(|scaled| replicate(objects, scaled, readings, &mut wanted)).collect();
@@ -186,7 +207,7 @@ pub fn turn<'a>(objects: &'a Objects, offers: &'a Offers, readings: &Readings) -
     // Nobody has watched these nodes: one without work is taken to have been so for as long as its pool asks for.
     let quiet = objects.cluster.nodes.keys().map(|node| (node.clone(), Timestamp::UNIX_EPOCH)).collect();
     let memory = Memory { quiet, ..Memory::default() };
-    let (plan, _) = decide(objects.now, &objects.cluster, &wanted, offers, EFFORT, memory);
+    let (plan, _) = decide(objects.now, &objects.cluster, &wanted, offers, options, memory);
     Decided { objects, offers, wanted, replicas, withheld, plan }
 }
 
@@ -306,6 +327,10 @@ impl Decided<'_> {
             zone: first.map(|first| first.zone.to_string()).unwrap_or_default(),
             capacity_type: first.map(|first| first.capacity_type.to_string()).unwrap_or_default(),
             price_per_hour: dollars(price),
+            labels: claim.labels(),
+            requirements: asked(spec),
+            taints: spec.taints.iter().map(taint).collect(),
+            startup_taints: spec.startup_taints.iter().map(taint).collect(),
             pods,
         };
         (price, started)
@@ -340,6 +365,18 @@ impl Decided<'_> {
             .map(|(node, (reason, price))| Retired { node: node.to_string(), reason: reason.to_string(), saves_per_hour: dollars(price) })
             .collect()
     }
+}
+
+fn asked(spec: &ClaimSpec) -> Vec<Asked> {
+    let wishes = spec.wishes.0.iter().filter(|(key, _)| key.as_str() != INSTANCE_TYPE);
+    wishes
+        .flat_map(|(key, wish)| wish.spelled().into_iter().map(|(operator, values)| Asked { key: key.clone(), operator, values }))
+        .collect()
+}
+
+fn taint(taint: &Taint) -> String {
+    let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+    format!("{}{value}:{:?}", taint.key, taint.effect)
 }
 
 fn sorted(pods: Option<Vec<String>>) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What the workloads' controllers, the scheduler, the kubelets and the workers do: pods are made and deleted, bound, started, work and stop.
 
+use std::sync::Arc;
+
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::{Node, Pod, PodPhase, PodRole};
 use springtide_core::nodes::workload::{Template, WorkloadKey};
@@ -52,8 +54,8 @@ impl World {
             }
         }
         let missing = workload.replicas.0.saturating_sub(alive);
-        let Some(Template::Pod { shape, .. }) = self.cluster.templates.get(&workload.template) else { return };
-        let shape = *shape;
+        let Some(Template::Pod { shape, identity, .. }) = self.cluster.templates.get(&workload.template) else { return };
+        let (shape, identity) = (*shape, Arc::clone(identity));
         for _ in 0..missing.min(MADE_AT_ONCE) {
             let version = self.next_version();
             let name = Key::new(key.key.namespace.clone(), format!("{}-{version}", key.key.name));
@@ -61,6 +63,7 @@ impl World {
                 uid: format!("pod-{version}").into(),
                 version,
                 shape,
+                identity: Arc::clone(&identity),
                 node: None,
                 controller: Some(workload.uid.clone()),
                 role: PodRole::Work,

@@ -1,7 +1,7 @@
 //! The decider's turn in a world: the same functions in the same order as in the daemon.
 
 use springtide_core::check::check;
-use springtide_core::nodes::decide::{EFFORT, as_planned, decide};
+use springtide_core::nodes::decide::{Options, as_planned, decide};
 use springtide_core::plan::Action;
 use springtide_core::scale::demand::Present;
 use springtide_core::units::Replicas;
@@ -21,7 +21,8 @@ impl World {
         // Replicas come before nodes, so that a node is planned in the turn in which its pods are first wanted.
         let scales = self.decide_replicas();
         let memory = std::mem::take(&mut self.memory);
-        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, EFFORT, memory);
+        self.cluster.classify(self.now);
+        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, Options::default(), memory);
         self.memory = memory;
         let breaches = check(self.now, &self.cluster, &self.wanted, &self.offers, &plan);
         if !breaches.is_empty() {

@@ -9,17 +9,17 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The program, built with this test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_springtide");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_springtide");
 
 /// What the program said.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    errors: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub errors: String,
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what it prints is UTF-8");
         Self { code: output.status.code(), out: text(output.stdout), errors: text(output.stderr) }
     }

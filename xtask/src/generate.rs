@@ -7,13 +7,15 @@ use crate::shell::{cargo, succeeds};
 
 pub(crate) fn run() -> Result<Outcome> {
     // The tests that compare these files also write them; so the two cannot differ.
-    let writers: [&[&str]; 3] = [
+    let writers: [&[&str]; 4] = [
         // CRDs, in `config/crd`.
         &["test", "--quiet", "--package", "springtide-api", "files_are_fresh"],
         // Answers of `springtide check`, in `tests/check/broken`.
         &["test", "--quiet", "--package", "springtide", "--test", "whole", "answers_are_those_on_record"],
         // Plans of `springtide plan`, in `tests/plan/cases`.
         &["test", "--quiet", "--package", "springtide", "--test", "whole", "plans_are_those_on_record"],
+        // The same of its conformance, in `tests/conformance/cases`.
+        &["test", "--quiet", "--package", "springtide", "--test", "whole", "conformance"],
     ];
     let mut outcome = Outcome::Good;
     for writer in writers {

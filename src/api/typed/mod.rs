@@ -1,10 +1,14 @@
 //! From Kubernetes' objects to the decider's types: typed at the door, once. No client, no clock.
 
+pub mod budget;
+pub mod buffer;
 pub mod claim;
+pub mod constraints;
 pub mod node;
 pub mod pod;
 pub mod pool;
 pub mod scaled;
+pub mod storage;
 pub mod workload;
 
 use std::collections::BTreeMap;

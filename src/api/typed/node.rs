@@ -4,10 +4,11 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as core;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::Node;
-use springtide_core::nodes::shape::{ShapeId, Shapes};
+use springtide_core::nodes::shape::Shapes;
 use springtide_core::nodes::taint::{Effect, Taint};
 use springtide_core::nodes::workload::Quota;
 
+use super::workload::{Looks, looks};
 use super::{Unclear, amounts, key, labels, resources, uid, version};
 use crate::labels::{DO_NOT_DISRUPT, TERMINATION_FINALIZER};
 
@@ -48,10 +49,11 @@ pub fn taint(taint: &core::Taint) -> Option<Taint> {
 ///
 /// # Errors
 /// What about its template cannot be understood.
-pub fn daemon_set(set: &DaemonSet, shapes: &mut Shapes) -> Result<(Key, ShapeId), Unclear> {
-    let empty = core::PodSpec::default();
-    let spec = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).unwrap_or(&empty);
-    Ok((key(&set.metadata), shapes.intern(super::pod::shape(spec)?)))
+pub fn daemon_set(set: &DaemonSet, shapes: &mut Shapes) -> Result<(Key, Looks), Unclear> {
+    let (key, empty) = (key(&set.metadata), core::PodTemplateSpec::default());
+    let template = set.spec.as_ref().map_or(&empty, |spec| &spec.template);
+    let looks = looks("DaemonSet", &key.namespace, template, shapes)?;
+    Ok((key, looks))
 }
 
 /// A quota.

@@ -1,17 +1,25 @@
 //! Pods and pod templates: what decides where they may run, and how far they have come.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use springtide_core::name::{Key, Name};
 use springtide_core::nodes::cluster::{Pod, PodPhase, PodRole};
-use springtide_core::nodes::requirement::{Operator, Requirement, Requirements};
+use springtide_core::nodes::requirement::{NAME, Operator, Requirement, Requirements};
 use springtide_core::nodes::resources::Resources;
+use springtide_core::nodes::selector::Identity;
 use springtide_core::nodes::shape::{Beyond, Shape, Shapes};
 use springtide_core::nodes::taint::{Effect, Toleration};
 use springtide_core::{Span, Timestamp};
 
-use super::{Unclear, created, key, resources, uid, version};
+use super::constraints::Constraints;
+use super::{Unclear, created, key, labels, resources, uid, version};
+use crate::labels::normalized;
+
+/// The name of a pod that does not exist: no pod can be called so.
+const NO_POD: &str = "(new)";
 
 /// A pod.
 ///
@@ -33,17 +41,20 @@ pub fn pod(pod: &core::Pod, shapes: &mut Shapes) -> Result<(Key, Pod), Unclear> 
         _ => PodPhase::Pending,
     };
     let ready = status.and_then(|s| s.conditions.as_ref()).is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"));
-    let mut shape = shape(spec)?;
+    let identity = shapes.identify(identity(meta));
+    let mut shape = named(spec, &identity, meta.name.as_deref().unwrap_or(NO_POD), shapes)?;
     if role != PodRole::Work {
-        // A DaemonSet's pod names its node, which would make a shape of each; nobody asks where it may run.
-        shape.wishes = vec![Requirements::default()];
+        // A DaemonSet's pod names its node, which would make a shape of each; nobody asks where it may run. It still keeps others away.
+        let Shape { requests, tolerations, priority, apart, ports, beyond, .. } = shape;
+        shape = Shape { requests, wishes: vec![Requirements::default()], tolerations, priority, apart, ports, beyond, ..Shape::default() };
     }
     Ok((
         key(meta),
         Pod {
             uid: uid(meta),
             version: version(meta),
-            shape: shapes.intern(shape),
+            shape: shapes.intern_for(shape, &identity),
+            identity,
             node: spec.node_name.as_deref().filter(|name| !name.is_empty()).map(Name::from),
             controller: controller.map(|owner| Name::from(&owner.uid)),
             role,
@@ -58,29 +69,53 @@ pub fn pod(pod: &core::Pod, shapes: &mut Shapes) -> Result<(Key, Pod), Unclear> 
     ))
 }
 
-/// All that decides where pods of this specification may run.
+/// What selectors ask of a pod.
+#[must_use]
+pub fn identity(meta: &ObjectMeta) -> Identity {
+    Identity { namespace: meta.namespace.as_deref().unwrap_or_default().into(), labels: labels(meta.labels.as_ref()) }
+}
+
+/// All that decides where pods of this specification and identity may run, but for which selectors select them: for that [`Shapes::intern_for`] sees.
 ///
 /// # Errors
 /// What about it cannot be understood.
-pub fn shape(spec: &core::PodSpec) -> Result<Shape, Unclear> {
+pub fn shape(spec: &core::PodSpec, pod: &Identity, shapes: &mut Shapes) -> Result<Shape, Unclear> {
+    named(spec, pod, NO_POD, shapes)
+}
+
+fn named(spec: &core::PodSpec, pod: &Identity, name: &str, shapes: &mut Shapes) -> Result<Shape, Unclear> {
+    let mut constraints = Constraints::new(pod, shapes);
     Ok(Shape {
         requests: requests(spec)?,
         wishes: wishes(spec)?,
         tolerations: spec.tolerations.iter().flatten().map(toleration).collect(),
         priority: spec.priority.unwrap_or(0),
-        beyond: beyond(spec),
+        spreads: constraints.spreads(spec)?,
+        near: constraints.near(spec)?,
+        apart: constraints.apart(spec)?,
+        preferences: constraints.preferences(spec)?,
+        ports: super::constraints::ports(spec)?,
+        volumes: super::constraints::volumes(spec, pod, name),
+        selected_by: springtide_core::nodes::selector::Selectors::default(),
+        beyond: spec.resource_claims.iter().flatten().map(|_| Beyond::ResourceClaim).collect(),
     })
 }
 
+type Amounts = BTreeMap<String, Quantity>;
+
 /// What a pod asks for: its containers and sidecars together, or its hungriest init container with the sidecars started before it, whichever is more, and the
-/// runtime's overhead. A request at the pod's level takes the place of the containers' sum.
+/// runtime's overhead. A request at the pod's level takes the place of the containers' sum; a limit stands in for a request that is missing.
 fn requests(spec: &core::PodSpec) -> Result<Resources, Unclear> {
-    let mut sum = total(spec, |r| r.requests.as_ref().or(r.limits.as_ref()), "requests")?;
-    if let Some(whole) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
-        let whole = resources(Some(whole), "spec.resources.requests")?;
-        for name in ["cpu", "memory"] {
-            if whole.get(name) > 0 {
-                sum.set(name, whole.get(name));
+    let mut sum = total(spec, "requests", |container| with_limits(container.requests.as_ref(), container.limits.as_ref()))?;
+    if let Some(whole) = &spec.resources {
+        let requests = resources(whole.requests.as_ref(), "spec.resources.requests")?;
+        let limits = resources(whole.limits.as_ref(), "spec.resources.limits")?;
+        for name in whole.limits.iter().chain(&whole.requests).flat_map(BTreeMap::keys).filter(|name| is_for_pods(name)) {
+            match requests.get(name) {
+                // A limit of the pod stands in only where the containers ask for nothing.
+                0 if sum.get(name) == 0 => sum.set(name, limits.get(name)),
+                0 => {}
+                amount => sum.set(name, amount),
             }
         }
     }
@@ -89,24 +124,44 @@ fn requests(spec: &core::PodSpec) -> Result<Resources, Unclear> {
     Ok(sum)
 }
 
+/// What can be asked for at the level of the pod.
+fn is_for_pods(resource: &str) -> bool {
+    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
+}
+
+fn with_limits(requests: Option<&Amounts>, limits: Option<&Amounts>) -> Amounts {
+    let mut all = limits.cloned().unwrap_or_default();
+    all.extend(requests.cloned().unwrap_or_default());
+    all
+}
+
 /// The limits of a pod, added up as its requests are.
 ///
 /// # Errors
 /// A quantity that cannot be read.
 pub fn limits(spec: &core::PodSpec) -> Result<Resources, Unclear> {
-    total(spec, |r| r.limits.as_ref(), "limits")
+    let mut sum = total(spec, "limits", |container| container.limits.clone().unwrap_or_default())?;
+    if let Some(whole) = spec.resources.as_ref().and_then(|whole| whole.limits.as_ref()) {
+        let limits = resources(Some(whole), "spec.resources.limits")?;
+        whole.keys().filter(|name| is_for_pods(name)).for_each(|name| sum.set(name, limits.get(name)));
+    }
+    // Overhead counts where there is a limit.
+    let overhead = resources(spec.overhead.as_ref(), "spec.overhead")?;
+    for name in spec.overhead.iter().flat_map(BTreeMap::keys).filter(|name| sum.get(name) > 0).collect::<Vec<_>>() {
+        sum.set(name, sum.get(name) + overhead.get(name));
+    }
+    Ok(sum)
 }
 
-type Amounts<'a> = Option<&'a std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>;
-
-fn total(spec: &core::PodSpec, of: impl Fn(&core::ResourceRequirements) -> Amounts<'_>, what: &str) -> Result<Resources, Unclear> {
+fn total(spec: &core::PodSpec, what: &str, of: impl Fn(&core::ResourceRequirements) -> Amounts) -> Result<Resources, Unclear> {
     let ask = |container: &core::Container, kind: &str| {
-        resources(container.resources.as_ref().and_then(&of), &format!("spec.{kind}[{}].resources.{what}", container.name))
+        let amounts = container.resources.as_ref().map(&of);
+        resources(amounts.as_ref(), &format!("spec.{kind}[{}].resources.{what}", container.name))
     };
     let (mut sidecars, mut hungriest) = (Resources::default(), Resources::default());
     for container in spec.init_containers.iter().flatten() {
         let wants = ask(container, "initContainers")?;
-        if container.restart_policy.as_deref() == Some("Always") {
+        if is_sidecar(container) {
             sidecars.add(&wants, 1);
             hungriest = hungriest.max(&sidecars);
         } else {
@@ -122,10 +177,15 @@ fn total(spec: &core::PodSpec, of: impl Fn(&core::ResourceRequirements) -> Amoun
     Ok(sum.max(&hungriest))
 }
 
+/// Whether an init container goes on beside those that come after it.
+pub(super) fn is_sidecar(container: &core::Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
 fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
     let mut all = Requirements::default();
     for (label, value) in spec.node_selector.iter().flatten() {
-        all.add(label.into(), &Requirement::is(value.into()));
+        all.add(normalized(label).into(), &Requirement::is(value.into()));
     }
     let required = spec
         .affinity
@@ -139,18 +199,31 @@ fn wishes(spec: &core::PodSpec) -> Result<Vec<Requirements>, Unclear> {
         .iter()
         .enumerate()
         // An empty term matches no node.
-        .filter(|(_, term)| {
-            term.match_expressions.as_ref().is_some_and(|e| !e.is_empty()) || term.match_fields.as_ref().is_some_and(|f| !f.is_empty())
-        })
-        .map(|(i, term)| {
-            let mut wishes = all.clone();
-            for expression in term.match_expressions.iter().flatten().chain(term.match_fields.iter().flatten()) {
-                let wish = requirement(&expression.operator, expression.values.as_deref().unwrap_or_default());
-                wishes.add((&expression.key).into(), &wish.map_err(|what| Unclear::new(format!("{field}[{i}]"), what))?);
-            }
-            Ok(wishes)
-        })
+        .filter(|(_, term)| !is_empty(term))
+        .map(|(i, term)| Ok(all.and(&node_term(term, &format!("{field}[{i}]"))?)))
         .collect()
+}
+
+/// What one term asks of a node.
+///
+/// # Errors
+/// An operator that does not exist, or values that do not go with it.
+pub fn node_term(term: &core::NodeSelectorTerm, field: &str) -> Result<Requirements, Unclear> {
+    let mut wishes = Requirements::default();
+    let labels = term.match_expressions.iter().flatten().map(|expression| (expression, normalized(&expression.key).into()));
+    // The only field of a node that may be asked for.
+    let fields = term.match_fields.iter().flatten().map(|expression| (expression, Name::from(NAME)));
+    for (expression, key) in labels.chain(fields) {
+        let wish = requirement(&expression.operator, expression.values.as_deref().unwrap_or_default());
+        wishes.add(key, &wish.map_err(|what| Unclear::new(field, what))?);
+    }
+    Ok(wishes)
+}
+
+/// Whether a term asks for nothing.
+#[must_use]
+pub fn is_empty(term: &core::NodeSelectorTerm) -> bool {
+    term.match_expressions.iter().flatten().next().is_none() && term.match_fields.iter().flatten().next().is_none()
 }
 
 /// A wish from the operator and values of a selector.
@@ -170,28 +243,6 @@ fn toleration(toleration: &core::Toleration) -> Toleration {
         value: (!exists).then(|| toleration.value.as_deref().unwrap_or_default().into()),
         effect: toleration.effect.as_deref().and_then(Effect::parse),
     }
-}
-
-/// Constraints that the planner does not place yet. Preferences are left to the scheduler.
-fn beyond(spec: &core::PodSpec) -> BTreeSet<Beyond> {
-    let affinity = spec.affinity.as_ref();
-    let near = affinity.and_then(|a| a.pod_affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let apart =
-        affinity.and_then(|a| a.pod_anti_affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let spread = spec.topology_spread_constraints.iter().flatten().any(|c| c.when_unsatisfiable == "DoNotSchedule");
-    let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten()).any(|port| port.host_port.is_some_and(|port| port > 0));
-    let volumes = spec.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
-    [
-        (Beyond::PodAffinity, near.is_some_and(|terms| !terms.is_empty())),
-        (Beyond::PodAntiAffinity, apart.is_some_and(|terms| !terms.is_empty())),
-        (Beyond::TopologySpread, spread),
-        (Beyond::HostPort, ports),
-        (Beyond::Volume, volumes),
-        (Beyond::ResourceClaim, spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty())),
-    ]
-    .into_iter()
-    .filter_map(|(what, there)| there.then_some(what))
-    .collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1 as core;
 use springtide_core::nodes::cluster::{PodPhase, PodRole};
 use springtide_core::nodes::requirement::Labels;
+use springtide_core::nodes::selector::Identity;
 use springtide_core::nodes::shape::{Beyond, Shape, Shapes};
 use springtide_core::units::{Bytes, MilliCpu};
 
@@ -13,7 +14,7 @@ fn spec(yaml: &str) -> core::PodSpec {
 }
 
 fn shaped(yaml: &str) -> Shape {
-    shape(&spec(yaml)).expect("a pod that can be understood")
+    shape(&spec(yaml), &Identity::default(), &mut Shapes::default()).expect("a pod that can be understood")
 }
 
 #[test]
@@ -25,8 +26,9 @@ fn requests_add_up_as_the_scheduler_adds_them() {
             1100,
             1 << 30,
         ),
-        // a limit stands in for a request that is missing altogether
+        // a limit stands in for a request that is missing, one by one
         ("containers: [{name: a, resources: {limits: {cpu: 200m}}}]", 200, 0),
+        ("containers: [{name: a, resources: {limits: {cpu: 200m, memory: 1Gi}, requests: {cpu: 100m}}}]", 100, 1 << 30),
         // a hungry init container
         (
             "initContainers: [{name: i, resources: {requests: {cpu: '2'}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]",
@@ -55,6 +57,16 @@ fn requests_add_up_as_the_scheduler_adds_them() {
         ("overhead: {cpu: 250m, memory: 120Mi}\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]", 1250, 120 << 20),
         // requests of the pod as a whole
         ("resources: {requests: {cpu: '3'}}\ncontainers: [{name: a, resources: {requests: {cpu: '1', memory: 1Gi}}}]", 3000, 1 << 30),
+        // limits of the pod as a whole, where its containers ask for nothing
+        ("resources: {limits: {cpu: '3', memory: 2Gi}}\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]", 1000, 2 << 30),
+        // overhead comes on top of them, too
+        ("overhead: {cpu: 250m}\nresources: {requests: {cpu: '3'}}\ncontainers: [{name: a}]", 3250, 0),
+        // two init containers are never there together
+        (
+            "initContainers: [{name: i, resources: {requests: {cpu: '2'}}}, {name: j, resources: {requests: {memory: 1Gi}}}]\ncontainers: [{name: a, resources: {requests: {cpu: '1'}}}]",
+            2000,
+            1 << 30,
+        ),
         // fractions round up
         ("containers: [{name: a, resources: {requests: {cpu: 1500u, memory: 1500m}}}]", 2, 2),
     ];
@@ -66,11 +78,24 @@ fn requests_add_up_as_the_scheduler_adds_them() {
     assert_eq!(gpu.requests.get("nvidia.com/gpu"), 2);
     let limited = limits(&spec("containers: [{name: a, resources: {limits: {cpu: '2'}, requests: {cpu: '1'}}}]")).expect("limits");
     assert_eq!(limited.cpu, MilliCpu(2000));
+    let whole =
+        "overhead: {cpu: 500m, memory: 1Gi}\nresources: {limits: {cpu: '3'}}\ncontainers: [{name: a, resources: {limits: {cpu: '2'}}}]";
+    let limited = limits(&spec(whole)).expect("limits");
+    assert_eq!((limited.cpu, limited.memory), (MilliCpu(3500), Bytes(0)));
+    let huge = shaped(
+        "resources: {requests: {hugepages-2Mi: 4Mi, nvidia.com/gpu: '8'}}\ncontainers: [{name: a, resources: {limits: {nvidia.com/gpu: '2'}}}]",
+    );
+    assert_eq!(
+        (huge.requests.get("hugepages-2Mi"), huge.requests.get("nvidia.com/gpu")),
+        (4 << 20, 2),
+        "only some can be asked for by the pod"
+    );
 }
 
 #[test]
 fn a_quantity_that_is_none_names_its_field() {
-    let error = shape(&spec("containers: [{name: a, resources: {requests: {cpu: lots}}}]")).expect_err("no quantity");
+    let spec = spec("containers: [{name: a, resources: {requests: {cpu: lots}}}]");
+    let error = shape(&spec, &Identity::default(), &mut Shapes::default()).expect_err("no quantity");
     assert!(error.to_string().contains("spec.containers[a].resources.requests.cpu"), "{error}");
 }
 
@@ -95,30 +120,15 @@ containers: [{name: a}]",
     assert!(on(&[("disk", "ssd"), ("generation", "5")]));
     assert!(!on(&[("disk", "ssd"), ("generation", "4")]), "and the empty term matches nothing");
     assert!(!on(&[("zone", "a")]));
+    let old = shaped("nodeSelector: {beta.kubernetes.io/arch: arm64}\ncontainers: [{name: a}]");
+    assert!(old.may_run_on(&Labels::from([("kubernetes.io/arch".into(), "arm64".into())]), []), "old spellings are the new ones");
 }
 
 #[test]
 fn what_the_planner_does_not_place_is_named() {
-    let table = [
-        ("topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]", Some(Beyond::TopologySpread)),
-        ("topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]", None),
-        (
-            "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}",
-            Some(Beyond::PodAntiAffinity),
-        ),
-        ("affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}", Some(Beyond::PodAffinity)),
-        (
-            "affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}",
-            None,
-        ),
-        ("volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", Some(Beyond::Volume)),
-        ("volumes: [{name: v, emptyDir: {}}]", None),
-    ];
-    for (yaml, beyond) in table {
-        assert_eq!(shaped(&format!("{yaml}\ncontainers: [{{name: a}}]")).beyond.first().copied(), beyond, "{yaml}");
-    }
-    let port = shaped("containers: [{name: a, ports: [{containerPort: 80, hostPort: 80}]}]");
-    assert_eq!(port.beyond.first(), Some(&Beyond::HostPort));
+    let claim = shaped("resourceClaims: [{name: gpu, resourceClaimName: c}]\ncontainers: [{name: a}]");
+    assert_eq!(claim.beyond.into_iter().collect::<Vec<_>>(), [Beyond::ResourceClaim]);
+    assert!(shaped("containers: [{name: a}]").beyond.is_empty());
 }
 
 #[test]

@@ -6,10 +6,11 @@ use super::{Breach, Wrong, indexed, kept_off};
 use crate::name::Name;
 use crate::nodes::claim::{Claim, ClaimSpec};
 use crate::nodes::cluster::Cluster;
+use crate::nodes::constraint::HOSTNAME;
 use crate::nodes::launch::{INITIALIZED, REGISTERED};
 use crate::nodes::offer::{InstanceType, Offering, OfferingKey, Offers};
 use crate::nodes::pool::Pool;
-use crate::nodes::requirement::Labels;
+use crate::nodes::requirement::{self, Labels};
 use crate::nodes::resources::Resources;
 use crate::nodes::shape::ShapeId;
 use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
@@ -17,6 +18,7 @@ use crate::plan::{Action, Plan};
 
 /// New claims: of a pool that can be used and that they agree with, and large enough for their pods whichever of their types is bought.
 pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
+    let meant = plan.by_place();
     for (i, action) in indexed(plan) {
         let Action::CreateClaim { name, spec } = action else { continue };
         // A claim that was planned in an earlier turn was looked at then; what is meant for it now is an expectation.
@@ -24,7 +26,7 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
             continue;
         }
         let mut wrong = Vec::new();
-        let pods: Vec<(ShapeId, u32)> = plan.placements.iter().filter(|p| p.on == *name).map(|p| (p.shape, p.count)).collect();
+        let pods = meant.get(name).map_or(&[][..], |pods| pods);
         match cluster.pools.get(&spec.pool) {
             None => wrong.push(Wrong::NoPool { claim: name.clone(), pool: spec.pool.clone() }),
             Some(pool) => against_pool(name, spec, pool, &mut wrong),
@@ -33,8 +35,8 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
             wrong.push(Wrong::NoType { claim: name.clone() });
         }
         for instance_type in &spec.types {
-            let kind = offers.of(&spec.class).iter().find(|kind| kind.name == *instance_type);
-            wrong.extend(against_type(cluster, name, spec, instance_type, kind, &pods));
+            let kind = offers.find(&spec.class, instance_type);
+            wrong.extend(against_type(cluster, name, spec, instance_type, kind, pods));
         }
         breaches.extend(wrong.into_iter().map(|what| Breach::of(what, [i])));
     }
@@ -78,7 +80,9 @@ fn against_type(
     if nodes.peek().is_none() {
         return not_sold();
     }
-    for labels in nodes {
+    for mut labels in nodes {
+        // It will have a name, which nobody knows yet.
+        labels.extend([HOSTNAME, requirement::NAME].map(|key| (key.into(), "/".into())));
         for (shape, _) in pods {
             if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &spec.taints) {
                 return Some(Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint });
@@ -88,7 +92,7 @@ fn against_type(
         for (shape, count) in pods {
             sum.add(&cluster.shapes.get(*shape).requests, *count);
         }
-        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
             if kept_off(daemon, &labels, &spec.taints).is_none() {
                 sum.add(&daemon.requests, 1);
             }

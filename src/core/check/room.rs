@@ -1,13 +1,14 @@
 //! What must be true of where waiting pods are expected: there is room for all of them, and nothing keeps them away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bought::lacking;
-use super::{Breach, Wrong, indexed, kept_off};
+use super::{Breach, Wrong, kept_off};
 use crate::name::Name;
 use crate::nodes::claim::Claim;
 use crate::nodes::cluster::{Cluster, Node, PodRole};
-use crate::nodes::requirement::Requirements;
+use crate::nodes::constraint::HOSTNAME;
+use crate::nodes::requirement::{self, Requirements};
 use crate::nodes::resources::Resources;
 use crate::nodes::shape::ShapeId;
 use crate::nodes::taint::{Taint, is_ephemeral};
@@ -16,21 +17,19 @@ use crate::plan::{Action, Plan};
 
 /// Placements on nodes and claims that exist. Those on new claims are looked at with the claim.
 pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Breach>) {
-    let mut meant: BTreeMap<&Name, Vec<(ShapeId, u32)>> = BTreeMap::new();
-    for placement in &plan.placements {
-        meant.entry(&placement.on).or_default().push((placement.shape, placement.count));
-    }
+    let meant = plan.by_place();
+    let created: BTreeSet<&Name> =
+        plan.actions.iter().filter_map(|action| if let Action::CreateClaim { name, .. } = action { Some(name) } else { None }).collect();
     if meant.is_empty() {
         return;
     }
     let owners: BTreeMap<&Name, &Claim> =
         cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
     for (on, pods) in meant {
-        let new = indexed(plan).find(|(_, a)| matches!(a, Action::CreateClaim { name, .. } if name == on)).map(|(i, _)| i);
         let wrong = match (cluster.nodes.get(on), cluster.claims.get(on)) {
             (Some(node), _) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
             (None, Some(claim)) => on_claim(cluster, on, claim, &pods),
-            (None, None) if new.is_some() => None,
+            (None, None) if created.contains(on) => None,
             (None, None) => Some(Wrong::NowhereToGo { on: on.clone() }),
         };
         breaches.extend(wrong.map(|what| Breach::of(what, [])));
@@ -57,15 +56,17 @@ fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pod
     }
     // DaemonSets whose pods have not come yet need their room too.
     let mut expected = Resources::default();
-    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
         if kept_off(daemon, &node.labels, &taints).is_none() {
             expected.add(&daemon.requests, 1);
         }
     }
     sum.add(&daemons.max(&expected), 1);
     let offered = starting.map_or(&node.allocatable, Claim::offers);
+    let mut labels = node.labels.clone();
+    labels.insert(requirement::NAME.into(), on.clone());
     for (shape, _) in pods {
-        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &node.labels, &taints) {
+        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &taints) {
             return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint });
         }
     }
@@ -78,7 +79,9 @@ fn on_claim(cluster: &Cluster, on: &Name, claim: &Claim, pods: &[(ShapeId, u32)]
     }
     let will_be = Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes);
     for shape in pods.iter().map(|(shape, _)| cluster.shapes.get(*shape)) {
-        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &well_known));
+        // Its name is not known yet, and it will have one.
+        let given = |key: &str| well_known(key) || key == HOSTNAME;
+        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &given));
         if let Some(label_or_taint) = refusals.min().unwrap_or(None) {
             return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: label_or_taint.clone() });
         }

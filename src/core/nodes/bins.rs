@@ -5,28 +5,32 @@ use std::collections::BTreeMap;
 
 use super::claim::Claim;
 use super::cluster::{Cluster, Node};
+use super::company::{Company, HostRules};
+use super::constraint::HostPort;
 use super::launch::{INITIALIZED, REGISTERED};
+use super::market::{kept_away, of_new_node};
 use super::pool::Pool;
 use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
-use super::shape::{Shape, ShapeId};
-use super::taint::{Taint, in_the_way, is_ephemeral};
+use super::shape::ShapeId;
+use super::taint::{Taint, Toleration, in_the_way, is_ephemeral};
 use super::{DISRUPTED, well_known};
 use crate::name::Name;
-use crate::plan::Placement;
 
 /// A node or claim with the room that is left on it.
 #[derive(Debug)]
-pub struct Bin<'a> {
+pub(super) struct Bin<'a> {
     /// The node's name, or the claim's while there is no node.
-    pub name: &'a Name,
+    pub(super) name: &'a Name,
     /// What is left.
-    pub free: Resources,
+    pub(super) free: Resources,
+    /// Who is on it.
+    pub(super) company: Company,
     labels: Is<'a>,
     taints: Vec<&'a Taint>,
     rank: u8,
     /// Pods that it was bought for and that are not on it yet, by shape.
-    meant_for: Vec<(ShapeId, u32)>,
+    pub(super) meant_for: Vec<(ShapeId, u32)>,
 }
 
 #[derive(Debug)]
@@ -36,33 +40,53 @@ enum Is<'a> {
 }
 
 impl Bin<'_> {
-    fn takes(&self, shape: &Shape) -> bool {
-        in_the_way(self.taints.iter().copied(), &shape.tolerations).is_none()
-            && shape.wishes.iter().any(|wishes| match &self.labels {
-                Is::Node(labels) => wishes.unanswered_by(labels).is_none(),
-                Is::Claim(will_be) => will_be.refuses(wishes, &well_known).is_none(),
-            })
+    /// Whether pods with these wishes, one of which must hold, may come.
+    pub(super) fn answers(&self, terms: &[Requirements]) -> bool {
+        terms.iter().any(|wishes| match &self.labels {
+            Is::Node(labels) => wishes.unanswered_by_node(self.name, labels).is_none(),
+            Is::Claim(will_be) => of_new_node(wishes).is_some_and(|wishes| will_be.refuses(&wishes, &well_known).is_none()),
+        })
+    }
+
+    /// Whether pods with these tolerations may come; `heed` says whether taints that only ask are heeded.
+    pub(super) fn lets_in(&self, tolerations: &[Toleration], heed: bool) -> bool {
+        kept_away(self.taints.iter().copied(), tolerations, heed).is_none()
+    }
+
+    /// The value of a label, where it is known.
+    pub(super) fn value(&self, key: &str) -> Option<&Name> {
+        match &self.labels {
+            Is::Node(labels) => labels.get(key),
+            Is::Claim(will_be) => will_be.0.get(key)?.listed().filter(|values| values.len() == 1)?.first(),
+        }
+    }
+
+    /// Whether it is a node, and not only one to come.
+    pub(super) const fn is_node(&self) -> bool {
+        matches!(self.labels, Is::Node(_))
     }
 }
 
 /// Every node and claim that new pods may go to: initialized nodes first, then those that start, then claims, and nodes that were to go at last, which are
 /// still cheaper than new ones; by name within each.
 #[must_use]
-pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
+pub(super) fn bins<'a>(cluster: &'a Cluster, rules: &HostRules) -> Vec<Bin<'a>> {
     let claim_of: BTreeMap<&Name, (&Name, &Claim)> =
         cluster.claims.iter().filter_map(|(name, claim)| cluster.node_of(claim).map(|(node, _)| (node, (name, claim)))).collect();
     let nodes = cluster.nodes.iter().filter(|(_, node)| !node.deleting).filter_map(|(name, node)| {
         let claim = claim_of.get(name).map(|(_, claim)| *claim);
-        node_bin(cluster, name, node, claim)
+        node_bin(cluster, rules, name, node, claim)
     });
     // A claim whose node has registered and is gone, or whose machine has ended, will hold no pod any more.
     let to_come = |claim: &Claim| !claim.is_going() && claim.progress.registered.is_none();
     let claims = cluster.claims.iter().filter(|(_, claim)| to_come(claim) && cluster.node_of(claim).is_none()).map(|(name, claim)| {
         let mut free = claim.offers().clone();
-        free.take(&daemons_of(cluster, claim), 1);
+        let daemons = daemons_of(cluster, claim);
+        free.take(&daemons.sum, 1);
         Bin {
             name,
             free,
+            company: Company::with_ports(daemons.ports),
             labels: Is::Claim(will_be(claim)),
             taints: claim.spec.taints.iter().collect(),
             rank: 2,
@@ -74,7 +98,7 @@ pub fn bins(cluster: &Cluster) -> Vec<Bin<'_>> {
     all
 }
 
-fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Option<&'a Claim>) -> Option<Bin<'a>> {
+fn node_bin<'a>(cluster: &'a Cluster, rules: &HostRules, name: &'a Name, node: &'a Node, claim: Option<&'a Claim>) -> Option<Bin<'a>> {
     if claim.is_some_and(Claim::is_going) {
         return None;
     }
@@ -92,15 +116,27 @@ fn node_bin<'a>(cluster: &'a Cluster, name: &'a Name, node: &'a Node, claim: Opt
     let nothing = Resources::default();
     let load = cluster.load(name);
     let (used, by_daemons) = load.map_or((&nothing, &nothing), |load| (&load.used, &load.used_by_daemons));
-    let mut to_come = daemons_on(cluster, &Requirements::from_labels(&node.labels), taints.iter().copied());
+    // What a node is, its labels say, and nothing but them.
+    let daemons = daemons_on(cluster, &Requirements::from_labels(&node.labels), taints.iter().copied(), false);
+    let mut to_come = daemons.sum;
     to_come.take(by_daemons, 1);
     let mut free = offered.clone();
     free.take(used, 1);
     free.take(&to_come.max(&nothing), 1);
+    let mut company = Company::with_ports(daemons.ports);
+    let limited = cluster.storage.limits.contains_key(name);
+    for (id, count) in load.into_iter().flat_map(|load| &load.shapes) {
+        let shape = cluster.shapes.get(*id);
+        company.add_running(rules, shape, *count);
+        if limited && !shape.volumes.is_empty() {
+            company.attached.extend(cluster.storage.needs(&shape.volumes).unwrap_or_default().attached);
+        }
+    }
     let rank = if reprieve { 3 } else { u8::from(starting.is_some()) };
     Some(Bin {
         name,
         free,
+        company,
         labels: Is::Node(&node.labels),
         taints,
         rank,
@@ -113,81 +149,52 @@ fn will_be(claim: &Claim) -> Requirements {
     Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes)
 }
 
-/// What DaemonSets will ask for on a claim's node, as far as it is known what that will be.
-#[must_use]
-pub fn daemons_of(cluster: &Cluster, claim: &Claim) -> Resources {
-    daemons_on(cluster, &will_be(claim), &claim.spec.taints)
+/// What DaemonSets take of a node.
+#[derive(Debug, Default)]
+pub(super) struct Daemons {
+    pub(super) sum: Resources,
+    pub(super) ports: Vec<HostPort>,
 }
 
-/// What DaemonSets will ask for on a node with these labels and taints.
-#[must_use]
-pub fn daemons_on<'a>(cluster: &Cluster, will_be: &Requirements, taints: impl IntoIterator<Item = &'a Taint> + Clone) -> Resources {
-    let mut sum = Resources::default();
+/// What DaemonSets will ask for on a claim's node, as far as it is known what that will be.
+pub(super) fn daemons_of(cluster: &Cluster, claim: &Claim) -> Daemons {
+    daemons_on(cluster, &will_be(claim), &claim.spec.taints, true)
+}
+
+/// What DaemonSets will ask for on a node with these labels and taints. One that is still to come will have more labels than are known.
+fn daemons_on<'a>(
+    cluster: &Cluster,
+    will_be: &Requirements,
+    taints: impl IntoIterator<Item = &'a Taint> + Clone,
+    to_come: bool,
+) -> Daemons {
+    let mut all = Daemons::default();
     // Each node registers and initializes before its pods come, and some DaemonSets wait for just that.
-    let given = |key: &str| well_known(key) || key == REGISTERED || key == INITIALIZED;
-    for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)) {
+    let given = |key: &str| to_come && well_known(key) || key == REGISTERED || key == INITIALIZED;
+    // What has to wait for a device that the planner does not know of takes no room on a node of which nobody knows whether it has one.
+    for shape in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|shape| shape.beyond.is_empty()) {
         let lasting = taints.clone().into_iter().filter(|taint| !is_ephemeral(taint));
         if in_the_way(lasting, &shape.tolerations).is_none() && shape.wishes.iter().any(|wishes| will_be.refuses(wishes, &given).is_none())
         {
-            sum.add(&shape.requests, 1);
+            all.sum.add(&shape.requests, 1);
+            all.ports.extend(shape.ports.iter().cloned());
         }
     }
-    sum
+    all
 }
 
-/// What a new machine of this pool is, as far as the pool says.
-#[must_use]
-pub fn daemons_in(cluster: &Cluster, pool: &Pool, machine: &Requirements) -> Resources {
-    daemons_on(cluster, &pool.wishes.and(machine), &pool.taints)
+/// What DaemonSets will ask for on a new machine of this pool, as far as the pool says what that will be.
+pub(super) fn daemons_in(cluster: &Cluster, pool: &Pool, machine: &Requirements) -> Daemons {
+    daemons_on(cluster, &pool.wishes.and(machine), &pool.taints, true)
 }
 
 /// What a claim's node was bought for, less the pods of these shapes that are on it by now.
 fn still_meant(cluster: &Cluster, node: &Name, claim: &Claim) -> Vec<(ShapeId, u32)> {
     let mut meant = claim.meant_for.clone();
-    if meant.is_empty() {
-        return meant;
-    }
-    let pods = cluster.load(node).into_iter().flat_map(|load| &load.pods).filter_map(|key| cluster.pods.get(key));
-    for pod in pods {
-        if let Some((_, count)) = meant.iter_mut().find(|(shape, _)| *shape == pod.shape) {
-            *count = count.saturating_sub(1);
+    if let Some(load) = cluster.load(node) {
+        for (shape, count) in &mut meant {
+            *count = count.saturating_sub(load.shapes.get(shape).copied().unwrap_or(0));
         }
     }
     meant
-}
-
-/// Puts pods where they were meant to go when a machine was bought for them, as far as there is room. Returns how many are left over.
-pub fn fill_as_meant(bins: &mut [Bin<'_>], id: ShapeId, shape: &Shape, mut count: u32, placements: &mut Vec<Placement>) -> u32 {
-    for bin in bins.iter_mut() {
-        let Some(at) = bin.meant_for.iter().position(|(meant, _)| *meant == id).filter(|_| count > 0) else { continue };
-        if !bin.takes(shape) {
-            continue;
-        }
-        let taken = shape.requests.times_in(&bin.free).min(count).min(bin.meant_for[at].1);
-        if taken == 0 {
-            continue;
-        }
-        bin.free.take(&shape.requests, taken);
-        bin.meant_for[at].1 -= taken;
-        count -= taken;
-        placements.push(Placement { on: bin.name.clone(), shape: id, count: taken });
-    }
-    count
-}
-
-/// Puts as many of `count` pods as fit into the bins, in the bins' order. Returns how many are left over.
-pub fn fill(bins: &mut [Bin<'_>], id: ShapeId, shape: &Shape, mut count: u32, placements: &mut Vec<Placement>) -> u32 {
-    for bin in bins {
-        if count == 0 {
-            break;
-        }
-        if !shape.requests.fits(&bin.free) || !bin.takes(shape) {
-            continue;
-        }
-        let taken = shape.requests.times_in(&bin.free).min(count);
-        bin.free.take(&shape.requests, taken);
-        count -= taken;
-        placements.push(Placement { on: bin.name.clone(), shape: id, count: taken });
-    }
-    count
 }

@@ -11,7 +11,9 @@ pub use super::pod::{Pod, PodPhase, PodRole};
 use super::pool::Pool;
 use super::requirement::Labels;
 use super::resources::Resources;
+use super::selector::SelectorId;
 use super::shape::{ShapeId, Shapes};
+use super::storage::Storage;
 use super::taint::Taint;
 use super::workload::{Quota, ReplicaSet, Template, Workload, WorkloadKey};
 use crate::Timestamp;
@@ -51,10 +53,23 @@ pub struct Load {
     pub used_by_daemons: Resources,
     /// Its living pods.
     pub pods: BTreeSet<Key>,
+    /// How many of them there are of each shape.
+    pub shapes: BTreeMap<ShapeId, u32>,
+    /// How many of those are on their way out.
+    pub leaving: BTreeMap<ShapeId, u32>,
     /// How many of them do work.
     pub working: u32,
     /// When its pods last changed.
     pub changed: Option<Timestamp>,
+}
+
+/// A PodDisruptionBudget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodBudget {
+    /// Whose pods it protects.
+    pub selector: SelectorId,
+    /// Whether it never lets any of them go, whatever their number: none may be unavailable, or all must be available.
+    pub blocks: bool,
 }
 
 /// How many pods one controller has.
@@ -89,6 +104,12 @@ pub struct Cluster {
     pub quotas: BTreeMap<Key, Quota>,
     /// What a pod made from a template looks like, by the template's hash.
     pub templates: BTreeMap<Name, Template>,
+    /// Volumes, and what makes them.
+    pub storage: Storage,
+    /// Room that is kept ready for pods to come (CapacityBuffers), by name: for pods of which shape, and how many.
+    pub buffers: BTreeMap<Key, (ShapeId, u32)>,
+    /// PodDisruptionBudgets by name.
+    pub budgets: BTreeMap<Key, PodBudget>,
     /// NodeClasses that exist.
     pub classes: BTreeSet<ClassRef>,
     loads: BTreeMap<Name, Load>,
@@ -98,14 +119,57 @@ pub struct Cluster {
     namespaces: BTreeMap<Name, Resources>,
     sets_of: BTreeMap<Name, BTreeSet<Name>>,
     by_provider: BTreeMap<Name, Name>,
+    classified: u64,
 }
 
 impl Cluster {
+    /// Tells pods apart anew where selectors have appeared or namespaces have changed since the last time: before each decision. What has not changed costs
+    /// nothing.
+    pub fn classify(&mut self, now: Timestamp) {
+        if self.classified == self.shapes.generation() {
+            return;
+        }
+        let mut moved: BTreeMap<ShapeId, ShapeId> = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (key, pod) in &self.pods {
+            let shape = self.shapes.classify(pod.shape, &pod.identity);
+            if shape != pod.shape {
+                moved.entry(pod.shape).or_insert(shape);
+                changed.push((key.clone(), Pod { shape, ..pod.clone() }));
+            }
+        }
+        for (key, pod) in changed {
+            self.replace_pod(now, key, pod);
+        }
+        for template in self.templates.values_mut() {
+            if let Template::Pod { shape, identity, .. } = template {
+                *shape = self.shapes.classify(*shape, identity);
+            }
+        }
+        // Pods that a machine was bought for are the same pods as before.
+        for meant in self.claims.values_mut().flat_map(|claim| &mut claim.meant_for) {
+            meant.0 = moved.get(&meant.0).copied().unwrap_or(meant.0);
+        }
+        self.classified = self.shapes.generation();
+    }
+
+    /// Whether a budget keeps this pod where it is, whatever happens to its node.
+    #[must_use]
+    pub fn is_held(&self, key: &Key, pod: &Pod) -> bool {
+        let selected_by = &self.shapes.get(pod.shape).selected_by;
+        self.budgets.iter().any(|(name, budget)| name.namespace == key.namespace && budget.blocks && selected_by.contains(budget.selector))
+    }
+
     /// Takes in a pod as it is now. Returns false where a newer one is known already.
     pub fn apply_pod(&mut self, now: Timestamp, key: Key, pod: Pod) -> bool {
         if self.pods.get(&key).is_some_and(|known| known.uid == pod.uid && known.version > pod.version) {
             return false;
         }
+        self.replace_pod(now, key, pod);
+        true
+    }
+
+    fn replace_pod(&mut self, now: Timestamp, key: Key, pod: Pod) {
         // News of a pod that stays where it is says nothing about how long its node has been quiet.
         let stays = self.pods.get(&key).filter(|known| known.occupies() == pod.occupies()).and_then(|known| known.node.clone());
         let quiet_since = stays.as_ref().and_then(|node| self.loads.get(node)).and_then(|load| load.changed);
@@ -115,7 +179,6 @@ impl Cluster {
             load.changed = quiet_since;
         }
         self.pods.insert(key, pod);
-        true
     }
 
     /// Forgets a pod. Where `uid` is given, only that very one.
@@ -155,6 +218,10 @@ impl Cluster {
                 PodRole::Work => load.working += 1,
                 PodRole::Daemon => load.used_by_daemons.add(&shape.requests, 1),
                 PodRole::Static => {}
+            }
+            *load.shapes.entry(pod.shape).or_default() += 1;
+            if pod.deleting {
+                *load.leaving.entry(pod.shape).or_default() += 1;
             }
             if load.pods.insert(key.clone()) && pod.role == PodRole::Work {
                 load.changed = Some(now);
@@ -201,6 +268,14 @@ impl Cluster {
                 PodRole::Static => {}
             }
             load.pods.remove(key);
+            for counts in [Some(&mut load.shapes), pod.deleting.then_some(&mut load.leaving)].into_iter().flatten() {
+                if let Some(count) = counts.get_mut(&pod.shape) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(&pod.shape);
+                    }
+                }
+            }
             if pod.role == PodRole::Work {
                 load.changed = Some(now);
             }

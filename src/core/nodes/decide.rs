@@ -4,23 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::{bins, fill, fill_as_meant};
 use super::claim::Claim;
 use super::cluster::{Cluster, PodRole};
-use super::intent::{Track, intents};
+use super::intent::{Intent, Track, intents};
 use super::launch;
-use super::market::{admit, market};
+use super::market::Market;
 use super::offer::{Offers, StockOuts};
-use super::pack::{Class, Purchase, pack};
-use super::pool::Pool;
-use super::resources::Resources;
+use super::place::{Class, Placing};
+use super::purchase::Purchase;
 use super::retire::{Retiring, dismantle, empties};
 use super::shape::ShapeId;
 use super::workload::WorkloadKey;
 use crate::Timestamp;
-use crate::name::Name;
+use crate::name::{Key, Name};
 use crate::plan::{Action, Placement, Plan, Unplaced};
-use crate::reason::NoNode;
 use crate::units::Replicas;
 
 /// What is remembered from turn to turn. ARCHITECTURE.md says what the loss of each part does.
@@ -38,8 +35,22 @@ pub struct Memory {
     pub tracks: BTreeMap<WorkloadKey, Track>,
 }
 
-/// How much one turn may compute: a bound on steps, so that the same input gives the same answer on any machine.
-pub const EFFORT: u64 = 50_000_000;
+/// How to decide: what people set once for a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How much one turn may compute: a bound on steps, so that the same input gives the same answer on any machine.
+    pub effort: u64,
+    /// Whether what pods would rather have is left to the scheduler alone (Karpenter's `PREFERENCE_POLICY=Ignore`).
+    pub ignore_preferences: bool,
+    /// Whether a pool's `minValues` give way where nothing could be bought otherwise (Karpenter's `MIN_VALUES_POLICY=BestEffort`).
+    pub relax_min_values: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { effort: 50_000_000, ignore_preferences: false, relax_min_values: false }
+    }
+}
 
 /// Decides for the whole cluster. `wanted` has the replicas that the workload layer decided on for each target.
 #[must_use]
@@ -48,22 +59,14 @@ pub fn decide(
     cluster: &Cluster,
     wanted: &BTreeMap<WorkloadKey, Replicas>,
     offers: &Offers,
-    effort: u64,
+    options: Options,
     mut memory: Memory,
 ) -> (Plan, Memory) {
     memory.stock.forget_past(now);
     let intents = intents(now, cluster, wanted, &mut memory.tracks);
     let mut plan = Plan { withheld: intents.withheld, actions: intents.probes, look_again: intents.look_again, ..Plan::default() };
-    let mut waiting: BTreeMap<ShapeId, u32> =
-        cluster.waiting().iter().map(|(shape, pods)| (*shape, u32::try_from(pods.len()).unwrap_or(u32::MAX))).collect();
-    for intent in &intents.intents {
-        *waiting.entry(intent.shape).or_default() += intent.count;
-    }
-    for (shape, count) in displaced(cluster, wanted) {
-        *waiting.entry(shape).or_default() += count;
-    }
-    let missing = place(cluster, &waiting, &mut plan);
-    let bought = buy(now, cluster, offers, &memory.stock, missing, effort, &mut plan);
+    let classes = classes(cluster, &intents.intents, wanted);
+    let bought = place(now, cluster, classes, offers, &memory.stock, options, &mut plan);
     announce(now, cluster, bought, &mut plan);
     // Each claim has at most one step in a turn: one that starts or ends is not looked at for emptiness.
     let mut busy = BTreeSet::new();
@@ -86,14 +89,16 @@ pub fn decide(
 
 /// Pods that have to leave a node which goes and that somebody will make anew: their successors need a place before the machine ends. Of a workload that is
 /// to have fewer pods, only so many have successors as are wanted beyond those that stay.
-fn displaced(cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>) -> Vec<(ShapeId, u32)> {
+fn displaced(cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>) -> Vec<(ShapeId, u32, Key)> {
     let going = cluster.claims.values().filter(|claim| claim.is_going()).filter_map(|claim| cluster.node_of(claim));
-    let pods =
-        going.flat_map(|(node, _)| cluster.load(node).into_iter().flat_map(|load| &load.pods)).filter_map(|key| cluster.pods.get(key));
-    let mut by_owner: BTreeMap<&Name, BTreeMap<ShapeId, u32>> = BTreeMap::new();
-    for pod in pods.filter(|pod| pod.counts() && pod.role == PodRole::Work) {
+    let pods = going
+        .flat_map(|(node, _)| cluster.load(node).into_iter().flat_map(|load| &load.pods))
+        .filter_map(|key| Some((key, cluster.pods.get(key)?)));
+    let mut by_owner: BTreeMap<&Name, BTreeMap<ShapeId, (u32, Key)>> = BTreeMap::new();
+    // One that a budget never lets go needs no other place: its node stays until somebody changes that.
+    for (key, pod) in pods.filter(|(key, pod)| pod.counts() && pod.role == PodRole::Work && !cluster.is_held(key, pod)) {
         let Some(owner) = &pod.controller else { continue };
-        *by_owner.entry(owner).or_default().entry(pod.shape).or_default() += 1;
+        by_owner.entry(owner).or_default().entry(pod.shape).or_insert_with(|| (0, key.clone())).0 += 1;
     }
     if by_owner.is_empty() {
         return Vec::new();
@@ -101,116 +106,103 @@ fn displaced(cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>) -> Vec
     let mut found = Vec::new();
     for (key, workload) in &cluster.workloads {
         let owners: Vec<&Name> = by_owner.keys().copied().filter(|owner| cluster.owns(workload, owner)).collect();
-        let going: Vec<(ShapeId, u32)> = owners.iter().filter_map(|owner| by_owner.remove(*owner)).flatten().collect();
-        let leaving: u32 = going.iter().map(|(_, count)| count).sum();
+        let going: Vec<(ShapeId, (u32, Key))> = owners.iter().filter_map(|owner| by_owner.remove(*owner)).flatten().collect();
+        let leaving: u32 = going.iter().map(|(_, (count, _))| count).sum();
         let staying = cluster.counts_of(workload).alive.saturating_sub(leaving);
         let mut missing = wanted.get(key).copied().unwrap_or(workload.replicas).0.saturating_sub(staying);
-        for (shape, count) in going {
+        for (shape, (count, first)) in going {
             let count = count.min(missing);
             missing -= count;
-            found.push((shape, count));
+            found.push((shape, count, first));
         }
     }
     // What nobody here scales (a Job's pods, another controller's) is made anew as it was.
-    found.extend(by_owner.into_values().flatten());
-    found.retain(|(_, count)| *count > 0);
+    found.extend(by_owner.into_values().flatten().map(|(shape, (count, first))| (shape, count, first)));
+    found.retain(|(_, count, _)| *count > 0);
     found
 }
 
-/// Puts waiting pods onto what is there. Returns the shapes that are left over, the most demanding first.
-fn place(cluster: &Cluster, waiting: &BTreeMap<ShapeId, u32>, plan: &mut Plan) -> Vec<(ShapeId, u32)> {
-    if waiting.is_empty() {
-        return Vec::new();
-    }
-    let mut order: Vec<(ShapeId, u32)> = waiting.iter().map(|(shape, count)| (*shape, *count)).collect();
-    order.sort_by(|(a, _), (b, _)| {
-        let (a, b) = (cluster.shapes.get(*a), cluster.shapes.get(*b));
-        let size = |s: &super::shape::Shape| (s.priority, s.requests.cpu, s.requests.memory);
-        size(b).cmp(&size(a)).then_with(|| a.cmp(b))
-    });
-    let mut bins = bins(cluster);
-    let (mut missing, mut order_left) = (Vec::new(), Vec::new());
-    // First every pod where it was meant to go, then whatever is left over where there is room: the other way round, the first shapes would take the places
-    // that an earlier turn bought for the later ones.
-    for (id, count) in order {
-        let shape = cluster.shapes.get(id);
-        if let Some(what) = shape.beyond.first() {
-            plan.unplaced.push(Unplaced { shape: id, count, reasons: vec![NoNode::Beyond { what: *what }] });
-            continue;
+/// Everything that waits, by shape: pods, replicas without pods, what has to leave its node, and last the room that is kept ready.
+fn classes(cluster: &Cluster, intents: &[Intent], wanted: &BTreeMap<WorkloadKey, Replicas>) -> Vec<Class> {
+    let mut found: BTreeMap<ShapeId, (u32, Key)> = BTreeMap::new();
+    let mut add = |shape: ShapeId, count: u32, first: &Key| {
+        let known = found.entry(shape).or_insert_with(|| (0, first.clone()));
+        known.0 = known.0.saturating_add(count);
+        if *first < known.1 {
+            known.1 = first.clone();
         }
-        order_left.push((id, fill_as_meant(&mut bins, id, shape, count, &mut plan.placements)));
-    }
-    for (id, count) in order_left {
-        let left = fill(&mut bins, id, cluster.shapes.get(id), count, &mut plan.placements);
-        if left > 0 {
-            missing.push((id, left));
+    };
+    for (shape, pods) in cluster.waiting() {
+        if let Some(first) = pods.first() {
+            add(*shape, u32::try_from(pods.len()).unwrap_or(u32::MAX), first);
         }
     }
-    missing
+    for intent in intents {
+        add(intent.shape, intent.count, &intent.workload.key);
+    }
+    for (shape, count, first) in displaced(cluster, wanted) {
+        add(shape, count, &first);
+    }
+    let waiting = found.into_iter().map(|(shape, (count, first))| Class { shape, count, first, spare: false });
+    let spare = cluster.buffers.iter().map(|(key, (shape, count))| Class { shape: *shape, count: *count, first: key.clone(), spare: true });
+    let mut all: Vec<Class> = waiting.chain(spare).filter(|class| class.count > 0).collect();
+    all.sort_by(|a, b| (a.spare, &a.first).cmp(&(b.spare, &b.first)));
+    all
 }
 
-/// Buys machines for what is left over, pool by pool in the pools' order.
-fn buy(
+/// Places what waits, on what is there and on machines that are bought for it.
+fn place(
     now: Timestamp,
     cluster: &Cluster,
+    classes: Vec<Class>,
     offers: &Offers,
     stock: &StockOuts,
-    missing: Vec<(ShapeId, u32)>,
-    mut effort: u64,
+    options: Options,
     plan: &mut Plan,
 ) -> Vec<Purchase> {
-    let mut pools: Vec<&Pool> = cluster.pools.values().collect();
-    pools.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
-    let mut missing: Vec<(ShapeId, u32, Vec<NoNode>)> = missing.into_iter().map(|(shape, count)| (shape, count, Vec::new())).collect();
-    let mut bought = Vec::new();
-    for pool in pools {
-        let mut classes = Vec::new();
-        missing.retain_mut(|(shape, count, reasons)| match admit(cluster, offers, pool, *shape) {
-            Ok(wishes) => {
-                let requests = cluster.shapes.get(*shape).requests.clone();
-                classes.push((Class { shape: *shape, requests, wishes, count: *count }, std::mem::take(reasons)));
-                false
-            }
-            Err(reason) => {
-                reasons.push(reason);
-                true
-            }
-        });
-        if classes.is_empty() {
-            continue;
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    let (mut classes, mut short) = (classes, Vec::<Unplaced>::new());
+    for last in [false, false, false, true] {
+        let mut market = Market::new(now, cluster, offers, stock);
+        let mut placing = Placing::new(cluster, &mut market, classes.clone(), options);
+        placing.settle_all();
+        let (mut bought, mut left) = placing.buy_parts();
+        // What could not be bought with all preferences may be to be had without.
+        if placing.relax(&mut left) {
+            let (more, still) = placing.buy_parts();
+            bought.extend(more);
+            left.extend(still);
         }
-        let market = market(now, cluster, pool, offers, stock);
-        let mut used = owned(cluster, offers, pool);
-        let mut earlier: BTreeMap<ShapeId, Vec<NoNode>> =
-            classes.iter_mut().map(|(class, reasons)| (class.shape, std::mem::take(reasons))).collect();
-        let (purchases, left) = pack(&market, classes.into_iter().map(|(class, _)| class).collect(), &mut used, &mut effort);
-        bought.extend(purchases);
-        for (class, reason) in left {
-            let mut reasons = earlier.remove(&class.shape).unwrap_or_default();
-            reasons.push(reason);
-            missing.push((class.shape, class.count, reasons));
+        // Pods that are even over domains and that a limit has cut short in one of them are fewer everywhere: once more, with those that can be had.
+        let missing = placing.cut_short(&left);
+        if missing.is_empty() || last {
+            plan.unplaced.extend(placing.unplaced(left));
+            plan.placements = placing.placements;
+            add_to(&mut plan.unplaced, short);
+            return bought;
+        }
+        for unplaced in placing.unplaced(left) {
+            if let Some(count) = missing.get(&unplaced.shape) {
+                short.push(Unplaced { count: *count, ..unplaced });
+            }
+        }
+        for class in &mut classes {
+            class.count -= missing.get(&class.shape).copied().unwrap_or(0).min(class.count);
         }
     }
-    for (shape, count, reasons) in missing {
-        let reasons = if reasons.is_empty() { vec![NoNode::NoPools] } else { reasons };
-        plan.unplaced.push(Unplaced { shape, count, reasons });
-    }
-    bought
+    Vec::new()
 }
 
-/// What the pool's machines have together, and how many they are; those on their way included, at the largest of the types that they may become.
-fn owned(cluster: &Cluster, offers: &Offers, pool: &Pool) -> (Resources, u32) {
-    let (mut sum, mut count) = (Resources::default(), 0);
-    for claim in cluster.claims.values().filter(|claim| claim.spec.pool == pool.name && !claim.ended) {
-        if let Some(machine) = &claim.machine {
-            sum.add(&machine.capacity, 1);
-        } else {
-            let kinds = claim.spec.types.iter().filter_map(|name| offers.find(&claim.spec.class, name));
-            sum.add(&kinds.fold(Resources::default(), |most, kind| most.max(&kind.capacity)), 1);
+/// Adds what was left over earlier, each shape once.
+fn add_to(unplaced: &mut Vec<Unplaced>, short: Vec<Unplaced>) {
+    for left in short {
+        match unplaced.iter_mut().find(|known| known.shape == left.shape) {
+            Some(known) => known.count += left.count,
+            None => unplaced.push(left),
         }
-        count += 1;
     }
-    (sum, count)
 }
 
 /// Turns purchases into claims with names that follow from the pool, the moment and the ordinal, so that a replay of the same plan is the same claim.
@@ -260,12 +252,12 @@ impl Memory {
 /// A claim as it enters the index the moment it is planned, so that the next turn counts on it.
 #[must_use]
 pub fn as_planned(plan: &Plan, cluster: &Cluster, now: Timestamp) -> Vec<(Name, Claim)> {
+    let by_place = plan.by_place();
     plan.actions
         .iter()
         .filter_map(|action| match action {
             Action::CreateClaim { name, spec } if !cluster.claims.contains_key(name) => {
-                let on_it = plan.placements.iter().filter(|placement| placement.on == *name);
-                let meant_for = on_it.map(|placement| (placement.shape, placement.count)).collect();
+                let meant_for = by_place.get(name).cloned().unwrap_or_default();
                 Some((name.clone(), Claim { meant_for, ..Claim::planned((**spec).clone(), now) }))
             }
             _ => None,

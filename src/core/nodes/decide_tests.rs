@@ -1,11 +1,13 @@
 //! Bursts: the right machines, each once, whatever comes in which order.
 
 use super::super::offer::CapacityType;
+use super::super::resources::Resources;
 use super::super::scene::{GIB, Scene, created, kwok_types, print, shape, wishes};
 use super::*;
 use crate::Span;
 use crate::name::Key;
 use crate::plan::Why;
+use crate::reason::NoNode;
 
 /// CPUs of the types that are first in each claim's list.
 fn cpus(scene: &Scene, plan: &Plan) -> Vec<i64> {
@@ -160,7 +162,8 @@ fn the_order_of_events_does_not_matter_and_the_same_input_gives_the_same_plan() 
 fn spent_effort_is_a_reason_and_no_error() {
     let mut scene = Scene::kwok();
     scene.want("burst", 100, shape(1000, 2048));
-    let (plan, _) = decide(scene.now, &scene.cluster, &scene.wanted, &scene.offers, 0, Memory::default());
+    let (plan, _) =
+        decide(scene.now, &scene.cluster, &scene.wanted, &scene.offers, Options { effort: 0, ..Options::default() }, Memory::default());
     assert!(matches!(&plan.unplaced[..], [one] if one.reasons == [NoNode::EffortSpent] && one.count == 100));
 }
 

@@ -1,23 +1,37 @@
 //! The node layer: which pods go on which nodes, which machines to start, which to end, and why.
 
-pub mod bins;
+mod bins;
 pub mod claim;
 pub mod cluster;
+mod columns;
+mod company;
+pub mod constraint;
 pub mod decide;
+mod domains;
 pub mod effect;
+mod fill;
 pub mod intent;
 pub mod launch;
-pub mod market;
+mod market;
 pub mod offer;
 pub mod pack;
+mod place;
 pub mod pod;
 pub mod pool;
+mod purchase;
 pub mod requirement;
 pub mod resources;
 pub mod retire;
+pub mod selector;
 pub mod shape;
+pub mod storage;
 pub mod taint;
+mod topology;
+mod why;
 pub mod workload;
+mod worth;
+
+pub use pack::MACHINE;
 
 #[cfg(test)]
 mod random_tests;

@@ -1,5 +1,8 @@
 //! Pods as the planner sees them: how they schedule, where they are, and whether they count.
 
+use std::sync::Arc;
+
+use super::selector::Identity;
 use super::shape::ShapeId;
 use crate::name::Name;
 use crate::{Span, Timestamp};
@@ -13,6 +16,8 @@ pub struct Pod {
     pub version: u64,
     /// How it schedules.
     pub shape: ShapeId,
+    /// What selectors ask of it.
+    pub identity: Arc<Identity>,
     /// The node that it is bound to.
     pub node: Option<Name>,
     /// UID of the object that controls it.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
 
+/// The field of a node that `matchFields` may ask for. It stands among the wishes for labels, none of which can be called so.
+pub const NAME: &str = "field:metadata.name";
+
 /// Labels of a node or a pod.
 pub type Labels = BTreeMap<Name, Name>;
 
@@ -159,6 +162,18 @@ impl Requirement {
         (!self.complement && !self.values.is_empty()).then_some(&self.values)
     }
 
+    /// Some value that answers the wish, always the same: the least number within its bounds, or the first number that is not excluded. None where only
+    /// absence does.
+    #[must_use]
+    pub fn any(&self) -> Option<Name> {
+        if !self.complement {
+            return self.values.first().cloned();
+        }
+        let first = self.gte.or(self.lte.map(|most| most.min(1))).unwrap_or(1);
+        let tried = (first..).take(self.values.len() + 1).map(|n| Name::from(n.to_string()));
+        tried.into_iter().find(|value| self.allows(value))
+    }
+
     /// Operators and values as Kubernetes writes them; more than one where bounds and exclusions come together.
     #[must_use]
     pub fn spelled(&self) -> Vec<(&'static str, Vec<Name>)> {
@@ -226,6 +241,18 @@ impl Requirements {
     #[must_use]
     pub fn unanswered_by(&self, labels: &Labels) -> Option<&Name> {
         self.0.iter().find(|(key, wish)| labels.get(*key).map_or(!wish.allows_absence(), |value| !wish.allows(value))).map(|(key, _)| key)
+    }
+
+    /// The same for a node, of which the field [`NAME`] may be asked too (`matchFields`).
+    #[must_use]
+    pub fn unanswered_by_node<'a>(&'a self, name: &Name, labels: &Labels) -> Option<&'a Name> {
+        let Some((key, wish)) = self.0.get_key_value(NAME) else { return self.unanswered_by(labels) };
+        if !wish.allows(name) {
+            return Some(key);
+        }
+        let unanswered =
+            |(key, wish): &(&'a Name, &'a Requirement)| labels.get(*key).map_or(!wish.allows_absence(), |value| !wish.allows(value));
+        self.0.iter().filter(|(key, _)| *key != NAME).find(unanswered).map(|(key, _)| key)
     }
 
     /// The first label on which the two have no value in common. Labels that only one of them speaks of do not matter.

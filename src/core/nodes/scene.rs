@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::claim::Claim;
 use super::cluster::{Cluster, Node, Pod, PodPhase, PodRole};
-use super::decide::{EFFORT, Memory, decide};
+use super::decide::{Memory, Options, decide};
 use super::offer::{CapacityType, ClassRef, InstanceType, Offering, OfferingKey, Offers};
 use super::pool::{Budget, BudgetNodes, ConsolidationPolicy, Disruption, Limits, Pool};
 use super::requirement::{Labels, Operator, Requirement, Requirements};
 use super::resources::Resources;
+use super::selector::Identity;
 use super::shape::{Shape, ShapeId};
 use super::taint::{Effect, Taint, Toleration};
 use super::workload::{Template, Workload, WorkloadKey};
@@ -178,7 +179,7 @@ impl Scene {
     pub(crate) fn want(&mut self, name: &str, replicas: u32, shape: Shape) -> WorkloadKey {
         let key = workload_key(name);
         let shape = self.cluster.shapes.intern(shape);
-        self.cluster.templates.insert(name.into(), Template::Pod { shape, limits: Resources::default() });
+        self.cluster.templates.insert(name.into(), Template::Pod { shape, identity: Arc::default(), limits: Resources::default() });
         let version = self.version();
         let workload = Workload {
             uid: format!("uid-{name}").into(),
@@ -204,6 +205,7 @@ impl Scene {
             uid: format!("pod-{version}").into(),
             version,
             shape,
+            identity: Arc::default(),
             node: node.map(Name::from),
             controller: owner.map(|owner| format!("uid-{owner}").into()),
             role,
@@ -218,9 +220,23 @@ impl Scene {
 
     /// Makes a pod of work, bound or waiting.
     pub(crate) fn add_pod(&mut self, name: &str, shape: Shape, node: Option<&str>, owner: Option<&str>) -> Key {
-        let shape = self.cluster.shapes.intern(shape);
-        let pod = self.pod_of(shape, PodRole::Work, node, owner);
+        self.add_labelled_pod(name, &[], shape, node, owner)
+    }
+
+    /// The same with labels, for selectors.
+    pub(crate) fn add_labelled_pod(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        shape: Shape,
+        node: Option<&str>,
+        owner: Option<&str>,
+    ) -> Key {
         let key = Key::new("work", name);
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let identity = Arc::new(Identity { namespace: key.namespace.clone(), labels });
+        let shape = self.cluster.shapes.intern_for(shape, &identity);
+        let pod = Pod { identity, ..self.pod_of(shape, PodRole::Work, node, owner) };
         self.cluster.apply_pod(self.now, key.clone(), pod);
         key
     }
@@ -255,7 +271,7 @@ impl Scene {
     /// Decides, and fails where the plan is in breach of what must be true of any.
     pub(crate) fn decide(&mut self) -> Plan {
         let memory = std::mem::take(&mut self.memory);
-        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, EFFORT, memory);
+        let (plan, memory) = decide(self.now, &self.cluster, &self.wanted, &self.offers, Options::default(), memory);
         self.memory = memory;
         let breaches = check(self.now, &self.cluster, &self.wanted, &self.offers, &plan);
         assert!(breaches.is_empty(), "{}\n{}", breaches.iter().map(|b| format!("{b}\n")).collect::<String>(), print(&plan));

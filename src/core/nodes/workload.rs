@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::resources::Resources;
+use super::selector::Identity;
 use super::shape::ShapeId;
 use crate::name::{Key, Name};
 use crate::units::Replicas;
@@ -66,6 +68,8 @@ pub enum Template {
     Pod {
         /// How it schedules.
         shape: ShapeId,
+        /// What selectors ask of it.
+        identity: Arc<Identity>,
         /// Its limits, which quotas may bound.
         limits: Resources,
     },

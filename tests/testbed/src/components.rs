@@ -61,12 +61,15 @@ impl Layout {
         layout.write_identities(run)?;
         run.write("audit-policy.yaml", AUDIT_POLICY)?;
         run.write("stages.yaml", STAGES)?;
-        let scheduler = json!({
+        let mut scheduler = json!({
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
             "clientConnection": {"kubeconfig": layout.file("scheduler.kubeconfig"), "qps": options.scheduler_qps, "burst": 2 * options.scheduler_qps},
             "leaderElection": {"leaderElect": false},
         });
+        for (field, value) in &options.scheduler_configuration {
+            scheduler[field] = value.clone();
+        }
         run.write("scheduler.json", serde_json::to_vec_pretty(&scheduler)?)?;
         Ok(layout)
     }
@@ -165,7 +168,9 @@ impl Layout {
     }
 
     pub(crate) fn scheduler(&self) -> Program {
-        let mut arguments = vec![self.flag("config", "scheduler.json")];
+        // Tests read what it counts, and have no token for that.
+        let open = "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics".into();
+        let mut arguments = vec![self.flag("config", "scheduler.json"), open];
         arguments.extend(self.serving("scheduler", &self.scheduler));
         program("kube-scheduler", &self.programs.kube_scheduler, arguments)
     }

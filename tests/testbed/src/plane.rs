@@ -34,6 +34,10 @@ pub struct Options {
     pub api_server_flags: Vec<String>,
     /// More flags of kube-controller-manager.
     pub controller_manager_flags: Vec<String>,
+    /// More fields of the scheduler's configuration file, as `KubeSchedulerConfiguration` spells them.
+    pub scheduler_configuration: serde_json::Map<String, serde_json::Value>,
+    /// Parts that are not started. Without kube-controller-manager no namespace gets a ServiceAccount, which pods need unless its admission is off.
+    pub without: Vec<Component>,
 }
 
 impl Default for Options {
@@ -44,6 +48,8 @@ impl Default for Options {
             etcd_quota_bytes: 4 << 30,
             api_server_flags: Vec::new(),
             controller_manager_flags: Vec::new(),
+            scheduler_configuration: serde_json::Map::new(),
+            without: Vec::new(),
         }
     }
 }
@@ -91,7 +97,9 @@ impl Plane {
             plane.launch(Component::ControllerManager, layout.controller_manager(&plane.options), healthz),
             plane.launch(Component::Kwok, layout.kwok(), url("http", layout.kwok.address()) + "/healthz"),
         )?;
-        plane.until_pods_are_admitted().await?;
+        if !plane.options.without.contains(&Component::ControllerManager) {
+            plane.until_pods_are_admitted().await?;
+        }
         Ok(plane)
     }
 
@@ -161,6 +169,11 @@ impl Plane {
         audit::read(&self.audit_log())
     }
 
+    /// Where the scheduler tells what it counts, in Prometheus' format: its queues, its attempts.
+    pub fn scheduler_metrics_url(&self) -> String {
+        url("https", self.layout.scheduler.address()) + "/metrics"
+    }
+
     /// Kills kube-apiserver: an outage. Data, port and identities stay.
     pub fn stop_api_server(&self) {
         self.parts().remove(&Component::ApiServer);
@@ -190,8 +203,11 @@ impl Plane {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a part and waits until `asked` answers with success.
+    /// Starts a part, unless it is not wanted, and waits until `asked` answers with success.
     async fn launch(&self, component: Component, program: Program, asked: String) -> Result<()> {
+        if self.options.without.contains(&component) {
+            return Ok(());
+        }
         let authority = std::fs::read(self.certificate_authority())?;
         let client = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
