@@ -1,11 +1,13 @@
 //! Why something was decided, or was not: typed values that print. Status, events, metrics, `explain` and the dashboard are renderings of these.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
 use crate::nodes::intent::PATIENCE;
+use crate::nodes::offer::CapacityType;
 use crate::nodes::resources;
 use crate::nodes::shape::Beyond;
 use crate::units::{MetricMilli, Replicas};
@@ -115,7 +117,7 @@ pub enum NoNode {
     Label { pool: Name, key: Name },
     NothingFits { pool: Name, types: usize },
     Requirements { pool: Name, types: usize },
-    OutOfStock { pool: Name, types: usize, until: Timestamp },
+    OutOfStock { pool: Name, types: usize, of: BTreeSet<CapacityType>, zones: usize, until: Timestamp },
     Limit { pool: Name, resource: Name, used: i64, limit: i64, least: i64 },
     Volume { claim: Name, why: String },
     Spread { key: Name, max_skew: u32 },
@@ -145,7 +147,17 @@ impl fmt::Display for NoNode {
                     "the requirements of pool {pool} exclude all {types} types that its cloud sells; widen spec.template.spec.requirements of it"
                 )
             }
-            Self::OutOfStock { pool, types, until } => write!(f, "{types} types of pool {pool} fit, all out of stock until {until:.0}"),
+            Self::OutOfStock { pool, types, of, zones, until } => {
+                let of = of.iter().map(|kind| kind.label()).collect::<Vec<_>>().join(" and ");
+                let s = |n: usize| if n == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{types} type{} of pool {pool} fit{}, all out of {of} stock in {zones} zone{} until {until:.0}",
+                    s(*types),
+                    if *types == 1 { "s" } else { "" },
+                    s(*zones)
+                )
+            }
             Self::Limit { pool, resource, used, limit, least } => {
                 let amount = |n: i64| resources::amount(resource, n);
                 write!(

@@ -181,7 +181,7 @@ impl Account {
 
     fn no_node(&self, unplaced: &Unplaced) -> String {
         let why = unplaced.reasons.iter().map(|reason| match reason {
-            NoNode::OutOfStock { pool, types, until } => {
+            NoNode::OutOfStock { pool, types, until, .. } => {
                 format!("{types} types of pool {pool} fit, all out of stock for {} s more", self.seconds_to(*until))
             }
             other => other.to_string(),

@@ -15,7 +15,7 @@ use super::selector::{Labels, text};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_springtide");
 
 /// Why the planner holds back from a pod of which the scheduler would not: a pool's limit, or nothing in stock.
-const HELD_BACK: [&str; 2] = ["has reached its limit of", "all out of stock until"];
+const HELD_BACK: [&str; 2] = ["has reached its limit of", "stock in"];
 /// What the planner says of constraints that it does not know yet.
 const NOT_YET: &str = "is not planned for yet";
 

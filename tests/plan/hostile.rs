@@ -37,6 +37,21 @@ fn bombs_do_not_go_off() {
     plan("binary", [0xff; 5000]);
 }
 
+/// What the fuzzer and others have found is tried again and again.
+#[test]
+fn what_was_found_once_is_not_found_twice() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan/found");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder of findings") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let said = plan(&format!("found-{name}"), std::fs::read(&path).expect("a finding"));
+        assert!(!said.errors.contains("defect"), "{name}: {}", said.errors);
+        found += 1;
+    }
+    assert!(found > 0, "no findings are on record");
+}
+
 /// A Deployment, a pod and a node with this in the places where numbers stand.
 fn scene(number: &str, quantity: &str, moment: &str) -> String {
     let stem = include_str!("cases/burst.yaml")

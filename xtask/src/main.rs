@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod generate;
 mod picture;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
     Test,
     /// Run a benchmark; its last line has the figures
     Bench(bench::Arguments),
+    /// Plan for manifests that nobody wrote, until something is found or the time is over
+    Fuzz(fuzz::Arguments),
     /// Write the generated files anew: CRDs, what `springtide check` says of broken manifests, and what `springtide plan` plans for small scenes
     Gen,
     /// Take the README's picture of the page from a running demo
@@ -64,6 +67,7 @@ fn run() -> Result<Outcome> {
         Command::Testbed(arguments) => testbed::run(&arguments),
         Command::Test => test::run(),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Gen => generate::run(),
         Command::Picture(arguments) => picture::run(&arguments),
         Command::Check => check::run(),

@@ -49,8 +49,8 @@ pub(super) struct Stall<'a> {
     pub(super) used: Resources,
     /// How many machines it has.
     pub(super) nodes: u32,
-    /// Types that fit the pool and are out of stock, and the earliest moment at which one may be back.
-    pub(super) out: Vec<(&'a InstanceType, Timestamp)>,
+    /// Offerings that fit the pool and are out of stock, of types of which nothing else is to be had, and when each may be back.
+    pub(super) out: Vec<(&'a InstanceType, OfferingKey, Timestamp)>,
     /// How many of its types may be bought.
     pub(super) types: usize,
 }
@@ -142,7 +142,7 @@ impl<'a> Market<'a> {
                 continue;
             }
             let mut sold = Vec::new();
-            let mut back: Option<Timestamp> = None;
+            let mut back = Vec::new();
             for offering in kind.offerings.iter().filter(|offering| offering.available) {
                 if !allows(&pool.wishes, ZONE, &offering.zone) || !allows(&pool.wishes, CAPACITY_TYPE, offering.capacity_type.label()) {
                     continue;
@@ -150,12 +150,12 @@ impl<'a> Market<'a> {
                 let key =
                     OfferingKey { instance_type: kind.name.clone(), zone: offering.zone.clone(), capacity_type: offering.capacity_type };
                 match stock.until(&key, now) {
-                    Some(until) => back = Some(back.map_or(until, |known| known.min(until))),
+                    Some(until) => back.push((kind, key, until)),
                     None => sold.push((offering.zone.clone(), offering.capacity_type, offering.price)),
                 }
             }
             if sold.is_empty() {
-                out.extend(back.map(|until| (kind, until)));
+                out.extend(back);
                 continue;
             }
             sold.sort_by(|a, b| (a.2, &a.0, a.1).cmp(&(b.2, &b.0, b.1)));

@@ -233,7 +233,7 @@ fn out_of_stock_is_told_with_the_time_at_which_it_ends() {
     }
     assert_eq!(
         reasons(&plan_for(&mut scene, 1, shape(1000, 1024))),
-        ["1 types of pool default fit, all out of stock until 1970-01-01T00:03:00Z"]
+        ["1 type of pool default fits, all out of spot and on-demand stock in 4 zones until 1970-01-01T00:03:00Z"]
     );
     scene.offers = Offers([(class(), Arc::new(Vec::new()))].into());
     assert_eq!(

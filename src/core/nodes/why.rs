@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::constraint::HOSTNAME;
 use super::market::{Market, Stall};
+use super::offer::OfferingKey;
 use super::pack::Left;
 use super::place::{Class, Part, Placing};
 use super::pool::Pool;
 use super::purchase::too_few;
 use super::shape::Shape;
 use super::topology::RuleKind;
-use crate::Timestamp;
+use crate::name::Name;
 use crate::plan::Unplaced;
 use crate::reason::NoNode;
 
@@ -59,11 +60,18 @@ fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNod
         return few.map(|(key, wanted, _)| NoNode::MinValues { pool: pool.name.clone(), key, wanted, types: fitting.len() });
     }
     let will_do = |labels| shape.wishes.iter().any(|term| term.conflict_with(labels).is_none());
-    let back: Vec<Timestamp> =
-        out.iter().filter(|(kind, _)| shape.requests.fits(&kind.allocatable) && will_do(&kind.labels)).map(|(_, until)| *until).collect();
-    Some(match back.iter().min() {
-        Some(until) => NoNode::OutOfStock { pool: pool.name.clone(), types: back.len(), until: *until },
-        None => NoNode::NothingFits { pool: pool.name.clone(), types: types + out.len() },
+    let back = || out.iter().filter(|(kind, _, _)| shape.requests.fits(&kind.allocatable) && will_do(&kind.labels));
+    let count = |of: fn(&OfferingKey) -> &Name| back().map(|(_, key, _)| of(key)).collect::<BTreeSet<_>>().len();
+    let out_of = out.iter().map(|(kind, _, _)| &kind.name).collect::<BTreeSet<_>>().len();
+    Some(match back().map(|(_, _, until)| *until).min() {
+        Some(until) => NoNode::OutOfStock {
+            pool: pool.name.clone(),
+            types: count(|key| &key.instance_type),
+            zones: count(|key| &key.zone),
+            of: back().map(|(_, key, _)| key.capacity_type).collect(),
+            until,
+        },
+        None => NoNode::NothingFits { pool: pool.name.clone(), types: types + out_of },
     })
 }
 
