@@ -78,8 +78,10 @@ async fn a_burst_becomes_workers_on_nodes_and_then_nothing() -> Result<()> {
     })
     .await?;
     drop(heir);
+    // What a claim was bought for dies with the daemon (ARCHITECTURE.md, Memory): pods that still wait are packed anew onto the claims, for which one machine
+    // more may be needed. A claim that was forgotten would cost as many as it has.
     ensure!(
-        killed.machines_peak <= calm.machines_peak,
+        killed.machines_peak <= calm.machines_peak + 1,
         "killed after {moment:?}: {} machines at one time, and {} without the kill",
         killed.machines_peak,
         calm.machines_peak
