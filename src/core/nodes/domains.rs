@@ -32,6 +32,7 @@ struct Domain {
     no_room: bool,
     closed: bool,
 }
+
 impl Placing<'_, '_> {
     /// Settles pods whose domain matters, some at a time.
     pub(super) fn settle_by_domain(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {

@@ -96,7 +96,7 @@ pub(super) struct Ask<'s> {
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
-    /// Begins a turn with these classes. `repeat` has those that were settled in an earlier round of the same turn.
+    /// Begins a turn with these classes: what is there, who is on it, and how many pods of each selector are in each domain.
     pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, options: Options) -> Self {
         let shapes = || classes.iter().map(|class| &**cluster.shapes.get(class.shape));
         let running: BTreeSet<ShapeId> =
