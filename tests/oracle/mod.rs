@@ -5,7 +5,7 @@
 //! - Pods that may go where they like are nearly all bound; further plans, for the cluster as it is then, settle the rest.
 //! - A pod that the plan calls unschedulable stays pending beside an empty node of each kind that could be bought.
 //!
-//! `SPRINGTIDE_ORACLE_SEEDS=1000` plays a thousand seeds instead of a hundred, `SPRINGTIDE_ORACLE_SEEDS=17..18` plays seed 17 alone, and
+//! `SPRINGTIDE_ORACLE_SEEDS=0..1000` plays a thousand seeds instead of a hundred, `SPRINGTIDE_ORACLE_SEEDS=17,30..40` plays these alone, and
 //! `SPRINGTIDE_ORACLE_FEATURES=labels,taints` leaves out all other constraints (`all` has all of them). The files of a seed that fails stay in the folder
 //! `springtide-oracle` of the system's temporary ones: `springtide plan -f scene.yaml --instance-types types.json` asks once more.
 
@@ -60,9 +60,14 @@ fn asked() -> Result<(Vec<u64>, Features)> {
     let seeds = match text("SPRINGTIDE_ORACLE_SEEDS") {
         None => SEEDS.chain(PINNED).collect(),
         Some(text) => {
-            let (first, end) = text.split_once("..").unwrap_or(("0", &text));
             let number = |text: &str| text.parse::<u64>().with_context(|| format!("SPRINGTIDE_ORACLE_SEEDS: `{text}` is no seed"));
-            (number(first)?..number(end)?).collect()
+            let mut seeds = Vec::new();
+            for part in text.split(',') {
+                let (first, end) = part.split_once("..").unwrap_or((part, ""));
+                let first = number(first)?;
+                seeds.extend(first..if end.is_empty() { first + 1 } else { number(end)? });
+            }
+            seeds
         }
     };
     let features = text("SPRINGTIDE_ORACLE_FEATURES").map_or(Ok(PLANNED), |text| Features::parse(&text));

@@ -131,6 +131,11 @@ impl Needs {
             && self.attached.is_empty()
     }
 
+    /// Whether they all have to be on one node.
+    pub(super) fn gathers(&self) -> bool {
+        self.near.iter().any(|id| self.counted.contains(id))
+    }
+
     /// How many of these pods one node can have at the most, and for the sake of which selector.
     pub(super) fn most_of_itself(&self) -> Option<(Rank, u32)> {
         let own = |id: &Rank| self.counted.contains(id);

@@ -10,7 +10,7 @@ use super::intent::{Intent, Track, intents};
 use super::launch;
 use super::market::Market;
 use super::offer::{Offers, StockOuts};
-use super::place::{Class, Placing};
+use super::place::{Class, Domains, Placing};
 use super::purchase::Purchase;
 use super::retire::{Retiring, dismantle, empties};
 use super::shape::ShapeId;
@@ -163,10 +163,10 @@ fn place(
     if classes.is_empty() {
         return Vec::new();
     }
-    let (mut classes, mut short) = (classes, Vec::<Unplaced>::new());
+    let (mut classes, mut short, mut begun) = (classes, Vec::<Unplaced>::new(), Domains::new());
     for last in [false, false, false, true] {
         let mut market = Market::new(now, cluster, offers, stock);
-        let mut placing = Placing::new(cluster, &mut market, classes.clone(), options);
+        let mut placing = Placing::new(cluster, &mut market, classes.clone(), begun.clone(), options);
         placing.settle_all();
         let (mut bought, mut left) = placing.buy_parts();
         // What could not be bought with all preferences may be to be had without.
@@ -177,7 +177,9 @@ fn place(
         }
         // Pods that are even over domains and that a limit has cut short in one of them are fewer everywhere: once more, with those that can be had.
         let missing = placing.cut_short(&left);
-        if missing.is_empty() || last {
+        // And a machine for other pods may be in a domain of which they did not know, and in which they count from then on.
+        let opened = placing.opened(&bought);
+        if missing.is_empty() && opened.is_empty() || last {
             plan.unplaced.extend(placing.unplaced(left));
             plan.placements = placing.placements;
             add_to(&mut plan.unplaced, short);
@@ -188,6 +190,7 @@ fn place(
                 short.push(Unplaced { count: *count, ..unplaced });
             }
         }
+        begun.extend(opened);
         for class in &mut classes {
             class.count -= missing.get(&class.shape).copied().unwrap_or(0).min(class.count);
         }

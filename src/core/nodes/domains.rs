@@ -12,7 +12,7 @@ use crate::name::Name;
 /// No more combinations of domains are looked at for one shape.
 const MOST_DOMAINS: usize = 256;
 
-/// Labels and their values.
+/// The values of some labels.
 type Values = Vec<(Name, Name)>;
 
 /// Domains over which pods have to be even, by what they depend on, and how many domains had been begun when they were looked up.
@@ -95,7 +95,7 @@ impl Placing<'_, '_> {
         let open =
             !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
         let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
-        if other || !open || each < 2 {
+        if other || !open || each < 2 || ask.needs.gathers() {
             return 0;
         }
         let of = |domain: &Domain| self.topology.group_at(rule.group).count(domain.values.first().map_or("", |(_, value)| value));
@@ -118,7 +118,8 @@ impl Placing<'_, '_> {
         domain.no_room |= left > 0;
         let mut moved = step - left;
         if left > 0 {
-            match domain.site {
+            // Pods that have to be on one node may have begun in another domain meanwhile.
+            match domain.site.filter(|site| !ask.needs.gathers() || self.can_be_bought(ask, *site)) {
                 Some(site) => {
                     self.buy(ask, site, &domain.values, left);
                     moved = step;

@@ -17,7 +17,7 @@ use super::domains::Eligible;
 use super::market::{Market, SiteId, fixed};
 use super::pack::{Left, pack};
 use super::purchase::Purchase;
-use super::requirement::{Requirement, Requirements};
+use super::requirement::{self, Requirement, Requirements};
 use super::shape::{Shape, ShapeId};
 use super::storage::VolumeNeeds;
 use super::taint::in_the_way;
@@ -46,9 +46,20 @@ pub(super) struct Part {
     pub(super) needs: Rc<Needs>,
     /// Whether some of its preferences still hold.
     pub(super) strict: bool,
-    /// Where they are counted: groups and their domains.
-    counted: Vec<(usize, Name)>,
+    /// Where they are counted.
+    counted: Vec<Counted>,
 }
+
+/// That pods count in a domain of a group, or that they refuse those who do.
+#[derive(Debug, Clone)]
+struct Counted {
+    group: usize,
+    domain: Name,
+    refuses: bool,
+}
+
+/// Labels and their values.
+pub(super) type Domains = BTreeSet<(Name, Name)>;
 
 /// One turn's placing.
 pub(super) struct Placing<'a, 'b> {
@@ -66,8 +77,8 @@ pub(super) struct Placing<'a, 'b> {
     asking_taints: bool,
     pub(super) domains: Eligible,
     /// Domains in which machines are bought.
-    pub(super) begun: BTreeSet<(Name, Name)>,
-    /// Selectors with pods that run, on whatever node.
+    pub(super) begun: Domains,
+    /// Selectors with pods that run on whatever node, or have a machine of their own by now.
     gathered: BTreeSet<Rank>,
     pub(super) units: BTreeMap<(SiteId, Vec<i64>), i64>,
     pub(super) dims: Vec<Name>,
@@ -96,8 +107,9 @@ pub(super) struct Ask<'s> {
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
-    /// Begins a turn with these classes: what is there, who is on it, and how many pods of each selector are in each domain.
-    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, options: Options) -> Self {
+    /// Begins a turn with these classes: what is there, who is on it, and how many pods of each selector are in each domain. Of the domains in `begun` it is
+    /// known already that machines will be bought there.
+    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, begun: Domains, options: Options) -> Self {
         let shapes = || classes.iter().map(|class| &**cluster.shapes.get(class.shape));
         let running: BTreeSet<ShapeId> =
             cluster.nodes.keys().filter_map(|node| cluster.load(node)).flat_map(|load| load.shapes.keys().copied()).collect();
@@ -129,7 +141,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             left: Vec::new(),
             asking_taints,
             domains: BTreeMap::new(),
-            begun: BTreeSet::new(),
+            begun,
             gathered: BTreeSet::new(),
             units: BTreeMap::new(),
             dims: dims.into_iter().collect(),
@@ -222,12 +234,16 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
     }
 
-    /// The order in which classes are settled: the most important first; then those that can go anywhere before those whose domain depends on the others;
-    /// then the largest.
+    /// The order in which classes are settled: the most important first; then those that ask for nodes by name, for there are no others for them; then those
+    /// that can go anywhere before those whose domain depends on the others; then the largest.
     fn order(&self) -> Vec<usize> {
         let stage = |shape: &Shape| {
             let far = |term: &Term| term.key != HOSTNAME;
             if shape.near.iter().any(far) { 2 } else { u8::from(shape.spreads.iter().any(|spread| spread.key != HOSTNAME)) }
+        };
+        let names = |term: &Requirements| {
+            let listed = |key: &str| term.0.get(key).and_then(Requirement::listed).is_some();
+            listed(HOSTNAME) || listed(requirement::NAME)
         };
         let mut keyed: Vec<_> = self
             .classes
@@ -236,7 +252,8 @@ impl<'a, 'b> Placing<'a, 'b> {
             .map(|(i, class)| {
                 let shape = self.cluster.shapes.get(class.shape);
                 let size = std::cmp::Reverse((shape.requests.cpu, shape.requests.memory));
-                ((class.spare, std::cmp::Reverse(shape.priority), stage(shape), size, &class.first), i)
+                let anywhere = !shape.wishes.iter().all(names);
+                ((class.spare, std::cmp::Reverse(shape.priority), anywhere, stage(shape), size, &class.first), i)
             })
             .collect();
         keyed.sort();
@@ -392,7 +409,9 @@ impl<'a, 'b> Placing<'a, 'b> {
     /// Whether a machine for such a pod is sold.
     pub(super) fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
         let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
-        if near_others && !self.has_company_to_come(ask) || !near_others && self.has_gathered(ask) {
+        if near_others && !self.has_company_to_come(ask)
+            || !near_others && (self.has_gathered(ask) || self.own_part(ask).is_some_and(|part| part.site != site))
+        {
             return false;
         }
         self.market.site(site).by_price.iter().rev().any(|i| {
@@ -409,6 +428,12 @@ impl<'a, 'b> Placing<'a, 'b> {
         !ask.needs.near.is_empty() && ask.needs.near.iter().all(here)
     }
 
+    /// Where the first of its class will be bought, for pods that all have to be on one node.
+    fn own_part(&self, ask: &Ask<'_>) -> Option<&Part> {
+        let gathers = ask.needs.gathers();
+        self.parts.iter().find(|part| gathers && part.class == ask.class)
+    }
+
     /// Whether pods that it has to be with on one node will be on machines to be bought.
     fn has_company_to_come(&self, ask: &Ask<'_>) -> bool {
         ask.needs.near.iter().all(|id| ask.needs.counted.contains(id) || self.parts.iter().any(|part| part.needs.counted.contains(id)))
@@ -417,18 +442,20 @@ impl<'a, 'b> Placing<'a, 'b> {
     /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
     pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
         let mut counted = Vec::new();
+        let mut note = |group: usize, domain: &Name, refuses: bool| counted.push(Counted { group, domain: domain.clone(), refuses });
         for (key, value) in domains {
             self.begun.insert((key.clone(), value.clone()));
             for rule in ask.rules.iter().filter(|rule| rule.key == *key && matches!(rule.kind, RuleKind::Counted | RuleKind::Refused)) {
                 let filter = self.topology.group_at(rule.group).filter.as_ref();
                 if filter.is_none_or(|filter| self.market.could_be(site, filter)) {
                     self.topology.record(rule.group, value, count);
-                    counted.push((rule.group, value.clone()));
+                    note(rule.group, value, false);
                 }
             }
             let refused: Vec<usize> = self.topology.refused(ask.shape).filter(|group| self.topology.group_at(*group).key == *key).collect();
             for group in refused {
                 self.topology.refuse(group, value, count);
+                note(group, value, true);
             }
         }
         let strict = ask.strict;
@@ -448,8 +475,7 @@ impl<'a, 'b> Placing<'a, 'b> {
 
     fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], mut count: u32, lift: u32) -> u32 {
         // Pods that have to be with their like on one node may begin where nobody is only while nobody is anywhere.
-        let gathers = ask.needs.near.iter().any(|id| ask.needs.counted.contains(id));
-        let mut first = gathers && !self.has_gathered(ask);
+        let mut first = ask.needs.gathers() && !self.has_gathered(ask) && self.own_part(ask).is_none();
         for at in 0..self.bins.len() {
             if count == 0 {
                 break;
@@ -495,6 +521,9 @@ impl<'a, 'b> Placing<'a, 'b> {
     pub(super) fn buy_parts(&mut self) -> (Vec<Purchase>, Vec<(Part, Left)>) {
         let parts = std::mem::take(&mut self.parts);
         let (bought, left) = pack(self.market, &self.classes, &parts, self.options.relax_min_values, &mut self.options.effort);
+        for (id, _) in bought.iter().flat_map(|purchase| &purchase.holds) {
+            self.gathered.extend(self.hosts.selecting(self.cluster.shapes.get(*id)));
+        }
         (bought, left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect())
     }
 
@@ -502,10 +531,9 @@ impl<'a, 'b> Placing<'a, 'b> {
     pub(super) fn relax(&mut self, left: &mut Vec<(Part, Left)>) -> bool {
         let (strict, rest): (Vec<_>, Vec<_>) = std::mem::take(left).into_iter().partition(|(part, _)| part.strict);
         *left = rest;
-        self.gathered.extend(strict.iter().flat_map(|(part, _)| part.needs.near.iter().copied()));
         for (part, _) in &strict {
-            for (group, domain) in &part.counted {
-                self.topology.forget(*group, domain, part.count);
+            for counted in &part.counted {
+                self.topology.forget(counted.group, &counted.domain, part.count, counted.refuses);
             }
         }
         for (part, _) in &strict {
@@ -518,6 +546,23 @@ impl<'a, 'b> Placing<'a, 'b> {
             }
         }
         !strict.is_empty()
+    }
+
+    /// Domains over which pods have to be even, and which nobody knew of before machines for others were bought there.
+    pub(super) fn opened(&mut self, bought: &[Purchase]) -> Domains {
+        let cluster = self.cluster;
+        let spreads = self.classes.iter().flat_map(|class| &cluster.shapes.get(class.shape).spreads);
+        let keys: BTreeSet<&Name> = spreads.map(|spread| &spread.key).filter(|key| *key != HOSTNAME).collect();
+        let mut opened = Domains::new();
+        for key in keys {
+            let mut values: BTreeSet<Name> = self.begun.iter().filter(|(begun, _)| begun == key).map(|(_, value)| value.clone()).collect();
+            values.extend(self.bins.iter().filter_map(|bin| bin.value(key)).cloned());
+            if !self.market.values(key).iter().all(|value| values.contains(value)) {
+                let new = bought.iter().filter_map(|purchase| self.market.value_of(purchase, key));
+                opened.extend(new.filter(|value| !values.contains(value)).map(|value| (key.clone(), value)));
+            }
+        }
+        opened
     }
 
     /// How many pods that have to be even over domains could not be bought, by shape.

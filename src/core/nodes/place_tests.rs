@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::constraint::{HOSTNAME, HostPort, Preference, Preferred, Spread, Term};
-use super::super::requirement::Requirements;
-use super::super::scene::{Scene, created, shape, wishes};
+use super::super::requirement::{NAME, Requirements};
+use super::super::scene::{Scene, created, print, shape, wishes};
 use super::super::selector::{Part, PodSelector, SelectorId};
 use super::super::shape::Shape;
 use super::super::{CAPACITY_TYPE, ZONE};
@@ -185,4 +185,43 @@ fn a_turn_that_repeats_buys_nothing_whatever_pods_ask_of_their_company() {
     );
     let count = |plan: &Plan| plan.placements.iter().map(|placement| placement.count).sum::<u32>();
     assert_eq!(count(&again), count(&first));
+}
+
+#[test]
+fn pods_of_one_node_that_have_to_be_even_over_zones_begin_once() {
+    let mut scene = Scene::kwok();
+    let web = app(&mut scene, "web");
+    let web_shape = Shape { near: vec![term(HOSTNAME, web)], spreads: vec![spread(ZONE, web, 2)], ..shape(500, 512) };
+    add(&mut scene, "web", &[("app", "web")], 6, &web_shape);
+    // The zone in which they begin is the only one then: others can be bought in, and none of them is empty for kube-scheduler before somebody is there.
+    let plan = scene.decide();
+    assert_eq!(created(&plan).len(), 1, "{}", print(&plan));
+}
+
+#[test]
+fn a_machine_for_others_opens_a_zone_over_which_pods_have_to_be_even() {
+    let mut scene = Scene::kwok();
+    scene.add_node("n", "c-8x-amd64-linux");
+    let zone = scene.cluster.nodes[&Name::from("n")].labels[ZONE].to_string();
+    let web = app(&mut scene, "web");
+    scene.add_labelled_pod("runs", &[("app", "web")], shape(100, 64), Some("n"), None);
+    let gathered = Shape { near: vec![term(HOSTNAME, web)], spreads: vec![spread(ZONE, web, 3)], ..shape(100, 64) };
+    add(&mut scene, "web", &[("app", "web")], 8, &gathered);
+    assert_eq!(scene.decide().placements.iter().map(|placement| placement.count).sum::<u32>(), 8, "there is no other zone");
+    let elsewhere = ["a", "b", "c", "d"].into_iter().filter(|other| *other != zone);
+    let wishes = elsewhere.map(|other| wishes(&[(ZONE, other)])).collect();
+    add(&mut scene, "large", &[], 1, &Shape { wishes, priority: 1, ..shape(12_000, 512) });
+    let plan = scene.decide();
+    let on_node: u32 = plan.placements.iter().filter(|placement| placement.on == "n").map(|placement| placement.count).sum();
+    assert_eq!(on_node, 2, "one runs there, and another zone with none has come: {}", print(&plan));
+}
+
+#[test]
+fn a_pod_that_asks_for_a_node_by_name_comes_before_those_that_can_go_anywhere() {
+    let mut scene = Scene::kwok();
+    scene.add_node("n", "c-4x-amd64-linux");
+    add(&mut scene, "large", &[], 1, &shape(3_000, 512));
+    add(&mut scene, "named", &[], 1, &Shape { wishes: vec![wishes(&[(NAME, "n")])], ..shape(2_000, 512) });
+    let plan = scene.decide();
+    assert!(plan.unplaced.is_empty(), "{}", print(&plan));
 }

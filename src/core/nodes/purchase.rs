@@ -25,6 +25,8 @@ pub(super) struct Purchase {
     pub(super) spec: ClaimSpec,
     /// For which pods.
     pub(super) holds: Vec<(ShapeId, u32)>,
+    /// The cheapest of the types, by its place among the market's goods.
+    goods: usize,
 }
 
 /// The claims for a machine, one for each copy. Where the pool has limits, none of their types is larger than the chosen one in what is limited, so that the
@@ -77,7 +79,8 @@ pub(super) fn purchase(
             keep
         });
     }
-    let first = types.first().map_or(chosen, |(_, i)| &market.goods[*i]);
+    let cheapest = types.first().map_or(machine.goods, |(_, i)| *i);
+    let first = &market.goods[cheapest];
     let mut asked = first.kind.allocatable.clone();
     asked.take(&first.net, 1);
     asked.add(&pods, 1);
@@ -122,7 +125,7 @@ pub(super) fn purchase(
     // The next turn takes DaemonSets' share off what was promised, and does so without knowing the type: the pods have to fit then too.
     room.add(&daemons_of(market.cluster, &Claim::planned(spec.clone(), Timestamp::UNIX_EPOCH)).sum, 1);
     spec.promise = room;
-    vec![Purchase { spec, holds }; machine.copies as usize]
+    vec![Purchase { spec, holds, goods: cheapest }; machine.copies as usize]
 }
 
 /// The cheapest types that have as many values of each label together as the pool asks for.
@@ -159,6 +162,21 @@ pub(super) fn too_few(market: &Market<'_>, stall: usize, site: SiteId, types: &[
         }
         (values.len() < wanted as usize).then(|| (key.clone(), wanted, values.len()))
     })
+}
+
+impl Market<'_> {
+    /// The value of a label that a purchase will have, if its cheapest type can be had where it is cheapest.
+    pub(super) fn value_of(&self, purchase: &Purchase, key: &Name) -> Option<Name> {
+        let (goods, wishes) = (&self.goods[purchase.goods], &purchase.spec.wishes);
+        match key.as_str() {
+            INSTANCE_TYPE => Some(goods.kind.name.clone()),
+            ZONE | CAPACITY_TYPE => goods.places(key, wishes).into_iter().next(),
+            _ => {
+                let of = |wishes: &Requirements| wishes.0.get(key).and_then(Requirement::listed).and_then(|values| values.first()).cloned();
+                purchase.spec.labels.get(key).cloned().or_else(|| of(wishes)).or_else(|| of(&goods.kind.labels))
+            }
+        }
+    }
 }
 
 impl super::market::Goods<'_> {

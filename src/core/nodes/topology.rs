@@ -176,8 +176,10 @@ impl Topology {
     }
 
     /// Takes back what was recorded of pods that did not come.
-    pub(super) fn forget(&mut self, group: usize, domain: &Name, count: u32) {
-        if let Some(known) = self.groups[group].counts.get_mut(domain) {
+    pub(super) fn forget(&mut self, group: usize, domain: &Name, count: u32, refuses: bool) {
+        let Group { counts, refused_by, .. } = &mut self.groups[group];
+        let of = if refuses { refused_by } else { counts };
+        if let Some(known) = of.get_mut(domain) {
             *known = known.saturating_sub(count);
         }
     }
