@@ -14,6 +14,7 @@ use super::requirement::{Labels, Requirements};
 use super::resources::Resources;
 use super::shape::ShapeId;
 use super::taint::{Taint, Toleration, in_the_way, is_ephemeral};
+use super::topology::Filter;
 use super::{DISRUPTED, well_known};
 use crate::name::Name;
 
@@ -51,6 +52,12 @@ impl Bin<'_> {
     /// Whether pods with these tolerations may come; `heed` says whether taints that only ask are heeded.
     pub(super) fn lets_in(&self, tolerations: &[Toleration], heed: bool) -> bool {
         kept_away(self.taints.iter().copied(), tolerations, heed).is_none()
+    }
+
+    /// Whether a spread constraint looks at it.
+    pub(super) fn is_meant_by(&self, filter: &Filter) -> bool {
+        filter.wishes.as_ref().is_none_or(|terms| self.answers(terms))
+            && filter.tolerations.as_ref().is_none_or(|tolerations| self.lets_in(tolerations, false))
     }
 
     /// The value of a label, where it is known.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::market::SiteId;
-use super::place::{Ask, Placing};
+use super::place::Placing;
 use super::resources::Resources;
+use super::settle::Ask;
 use super::topology::{Rule, RuleKind};
 use crate::name::Name;
 
@@ -170,7 +171,7 @@ impl Placing<'_, '_> {
 
     /// The domains over which a class has to be even: those of nodes, and those in which machines can be bought.
     fn eligible(&mut self, ask: &Ask<'_>, key: &Name, by_affinity: bool, by_taints: bool) -> Rc<Vec<Name>> {
-        let known = (ask.site, key.clone(), by_affinity, by_taints, ask.dims(&self.dims));
+        let known = (ask.site, key.clone(), by_affinity, by_taints, self.dimensions.list(&ask.shape.requests));
         if let Some((begun, known)) = self.domains.get(&known)
             && *begun == self.begun.len()
         {
@@ -247,7 +248,7 @@ impl Placing<'_, '_> {
 
     /// What one such pod costs at the least on machines of a site full of its like.
     fn unit(&mut self, site: SiteId, requests: &Resources) -> i64 {
-        let key = (site, vector(&self.dims, requests));
+        let key = (site, self.dimensions.list(requests));
         if let Some(known) = self.units.get(&key) {
             return *known;
         }
@@ -261,14 +262,4 @@ impl Placing<'_, '_> {
         self.units.insert(key, found);
         found
     }
-}
-
-impl Ask<'_> {
-    fn dims(&self, dims: &[Name]) -> Vec<i64> {
-        vector(dims, &self.shape.requests)
-    }
-}
-
-fn vector(dims: &[Name], requests: &Resources) -> Vec<i64> {
-    dims.iter().map(|name| requests.get(name)).collect()
 }

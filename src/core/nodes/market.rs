@@ -97,6 +97,13 @@ pub(super) fn kept_away<'a>(taints: impl IntoIterator<Item = &'a Taint>, tolerat
     if heed { taints.find(|taint| !tolerations.iter().any(|t| t.tolerates(taint))) } else { in_the_way(taints, tolerations) }
 }
 
+/// All pools, those that are preferred first.
+pub(super) fn by_weight(cluster: &Cluster) -> Vec<&Pool> {
+    let mut pools: Vec<&Pool> = cluster.pools.values().collect();
+    pools.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
+    pools
+}
+
 /// The wishes with this label's value fixed; those that it contradicts are left out.
 pub(super) fn fixed(terms: &[Requirements], key: &Name, value: &Name) -> Vec<Requirements> {
     let is = Requirements(BTreeMap::from([(key.clone(), Requirement::is(value.clone()))]));
@@ -106,8 +113,6 @@ pub(super) fn fixed(terms: &[Requirements], key: &Name, value: &Name) -> Vec<Req
 impl<'a> Market<'a> {
     /// What may be bought now.
     pub(super) fn new(now: Timestamp, cluster: &'a Cluster, offers: &'a Offers, stock: &StockOuts) -> Self {
-        let mut pools: Vec<&Pool> = cluster.pools.values().filter(|pool| pool.unusable.is_none()).collect();
-        pools.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
         let mut market = Self {
             cluster,
             offers,
@@ -120,7 +125,7 @@ impl<'a> Market<'a> {
             values: BTreeMap::new(),
         };
         let mut tier = 0;
-        for pool in pools {
+        for pool in by_weight(cluster).into_iter().filter(|pool| pool.unusable.is_none()) {
             if market.stalls.last().is_some_and(|last| last.pool.weight != pool.weight) {
                 tier += 1;
             }
@@ -432,20 +437,17 @@ impl Goods<'_> {
         {
             return None;
         }
-        let (zones, kinds) = (wishes.0.get(ZONE), wishes.0.get(CAPACITY_TYPE));
-        let will_do = |(zone, kind, _): &&(Name, CapacityType, MicroDollarsPerHour)| {
-            zones.is_none_or(|wish| wish.allows(zone)) && kinds.is_none_or(|wish| wish.allows(kind.label()))
-        };
-        self.sold.iter().find(will_do).map(|(_, _, price)| *price)
+        self.sold_under(wishes).next().map(|(_, _, price)| *price)
     }
 
-    /// The zones or capacity types in which it is sold under these wishes.
-    pub(super) fn places(&self, key: &str, wishes: &Requirements) -> Vec<Name> {
-        let (zones, kinds) = (wishes.0.get(ZONE), wishes.0.get(CAPACITY_TYPE));
-        let sold = self
-            .sold
-            .iter()
-            .filter(|(zone, kind, _)| zones.is_none_or(|wish| wish.allows(zone)) && kinds.is_none_or(|wish| wish.allows(kind.label())));
-        sold.map(|(zone, kind, _)| if key == ZONE { zone.clone() } else { kind.label().into() }).collect()
+    /// The zones or capacity types in which it is sold under these wishes, the cheapest first.
+    pub(super) fn places<'s>(&'s self, key: &str, wishes: &'s Requirements) -> impl Iterator<Item = Name> + use<'s> {
+        let zones = key == ZONE;
+        self.sold_under(wishes).map(move |(zone, kind, _)| if zones { zone.clone() } else { kind.label().into() })
+    }
+
+    /// Where and how it is sold under these wishes, the cheapest first.
+    fn sold_under<'s>(&'s self, wishes: &'s Requirements) -> impl Iterator<Item = &'s (Name, CapacityType, MicroDollarsPerHour)> {
+        self.sold.iter().filter(|(zone, kind, _)| allows(wishes, ZONE, zone) && allows(wishes, CAPACITY_TYPE, kind.label()))
     }
 }

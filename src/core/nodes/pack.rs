@@ -11,18 +11,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::columns::fillings;
-use super::fill::{Crowd, Stock};
 use super::market::{Market, SiteId};
 use super::place::{Class, Part};
 use super::purchase::{Purchase, purchase};
-use super::resources::Resources;
+use super::resources::{Dimensions, Resources};
+use super::stock::{Crowd, Stock};
 use super::worth::resource_prices;
-use crate::name::Name;
 use crate::units::MicroDollarsPerHour;
 
-/// Above this many pods of one family the best type by ratio is bought in bulk, and only the rest is solved exactly.
-const EXACT: u32 = 1024;
 /// Families are few up to this number: then every type is tried, and each family alone too.
 pub(super) const FEW: usize = 8;
 /// Pods are appraised anew after so many kinds of machine.
@@ -30,8 +26,6 @@ const APPRAISE: u32 = 24;
 /// Other ways to pack are tried for no more families times pods than this.
 const MOST_TO_COMPARE: u64 = 20_000_000;
 
-/// The worst third of the machines is packed anew, then fewer.
-const REPACKED: [u32; 5] = [3, 6, 2, 10, 4];
 /// Fewer pods than this are not worth a linear program.
 const BULK: u64 = 200;
 
@@ -65,9 +59,9 @@ pub(super) struct Machine {
 
 /// What is bought, and what is not.
 #[derive(Debug, Clone, Default)]
-struct Outcome {
-    machines: Vec<Machine>,
-    left: Vec<Rest>,
+pub(super) struct Outcome {
+    pub(super) machines: Vec<Machine>,
+    pub(super) left: Vec<Rest>,
 }
 
 /// Pods of a part that are to be packed, or were left, and why.
@@ -88,7 +82,7 @@ pub(super) enum Left {
 
 /// By what pods are appraised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Worth {
+pub(super) enum Worth {
     Resources,
     Alone,
 }
@@ -96,7 +90,7 @@ enum Worth {
 /// What may still be bought: a copy for each way that is tried.
 #[derive(Debug, Clone)]
 pub(super) struct Till {
-    used: Vec<(Resources, u32)>,
+    pub(super) used: Vec<(Resources, u32)>,
     pub(super) closed: Vec<bool>,
 }
 
@@ -105,7 +99,7 @@ pub(super) struct Packer<'a, 'b> {
     pub(super) market: &'b mut Market<'a>,
     pub(super) parts: &'b [Part],
     requests: &'b [Resources],
-    dims: Vec<Name>,
+    dimensions: Dimensions,
     /// For each of the goods, what it has of each dimension.
     pub(super) rooms: Vec<Vec<i64>>,
     pub(super) effort: &'b mut u64,
@@ -154,11 +148,9 @@ pub(super) fn price_of(price: i64) -> f64 {
 
 impl<'a, 'b> Packer<'a, 'b> {
     fn new(market: &'b mut Market<'a>, parts: &'b [Part], requests: &'b [Resources], strict: bool, effort: &'b mut u64) -> Self {
-        let mut dims: BTreeSet<Name> = ["cpu", "memory", "ephemeral-storage", "pods"].map(Name::from).into();
-        dims.extend(requests.iter().flat_map(|requests| requests.extended.keys().cloned()));
-        let dims: Vec<Name> = dims.into_iter().collect();
-        let rooms = market.goods.iter().map(|goods| dims.iter().map(|name| goods.net.get(name)).collect()).collect();
-        Self { market, parts, requests, dims, rooms, effort, strict }
+        let dimensions = Dimensions::of(requests);
+        let rooms = market.goods.iter().map(|goods| dimensions.list(&goods.net)).collect();
+        Self { market, parts, requests, dimensions, rooms, effort, strict }
     }
 
     fn till(&self, tier: usize) -> Till {
@@ -199,88 +191,6 @@ impl<'a, 'b> Packer<'a, 'b> {
         best
     }
 
-    /// The best of several ways to pack machine by machine.
-    fn best_of(&mut self, wanted: &[Rest], till: &Till, plain: bool, many: bool) -> Outcome {
-        let families = self.families(wanted).len();
-        let mut best = self.run(wanted, &mut till.clone(), if families == 1 { Worth::Alone } else { Worth::Resources });
-        if plain && families > 1 {
-            if families <= FEW {
-                let apart = self.apart(wanted, &mut till.clone());
-                self.prefer(&mut best, apart);
-            }
-            if !many {
-                let alone = self.run(wanted, &mut till.clone(), Worth::Alone);
-                self.prefer(&mut best, alone);
-                let first_fit = self.first_fit(wanted, &mut till.clone());
-                self.prefer(&mut best, first_fit);
-                self.repack(&mut best, till);
-            }
-        }
-        best
-    }
-
-    /// Many pods of few families, those of one site at a time: the fillings of a linear program as often as whole numbers allow, and the best of several ways
-    /// for the rest.
-    fn by_columns(&mut self, wanted: &[Rest], till: &mut Till) -> Outcome {
-        let mut outcome = Outcome::default();
-        let mut stock = self.stock(wanted);
-        let sites: BTreeSet<SiteId> = stock.families.iter().map(|family| family.site).collect();
-        for site in sites {
-            let members: Vec<usize> = (0..stock.families.len()).filter(|i| stock.families[*i].site == site).collect();
-            let of = self.market.site(site);
-            let goods: Vec<usize> = of.by_price.iter().copied().filter(|goods| !till.closed[*goods]).collect();
-            let rooms: Vec<(&[i64], f64)> = goods.iter().map(|goods| (&self.rooms[*goods][..], price_of(of.prices[*goods]))).collect();
-            let sizes: Vec<&[i64]> = members.iter().map(|i| &stock.families[*i].size[..]).collect();
-            let counts: Vec<u32> = members.iter().map(|i| stock.families[*i].left).collect();
-            let mut machines = Vec::new();
-            for (filling, times) in fillings(&sizes, &counts, &rooms, self.effort) {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a number of machines, not negative; a cast saturates"
-                )]
-                let copies = (times + 1e-6).floor() as u32;
-                let holds = members.iter().copied().zip(filling.holds).filter(|(_, count)| *count > 0).collect::<Vec<_>>();
-                machines.push((goods[filling.of], holds, copies));
-            }
-            for (goods, holds, copies) in machines {
-                let mut bought = 0;
-                while bought < copies {
-                    // Families of several parts change from one to the next in between.
-                    let Some(machine) = stock.filling(site, goods, &holds, copies - bought) else { break };
-                    let before = outcome.machines.len();
-                    self.book(machine, &mut stock, till, &mut outcome);
-                    match outcome.machines.get(before) {
-                        Some(machine) => bought += machine.copies,
-                        None => break,
-                    }
-                }
-            }
-        }
-        let rest = stock.rest(Left::NothingFits);
-        let packed = self.best_of(&rest, till, true, false);
-        outcome.machines.extend(packed.machines);
-        outcome.left.extend(packed.left);
-        outcome
-    }
-
-    fn prefer(&self, best: &mut Outcome, other: Outcome) {
-        if self.rank(&other) < self.rank(best) {
-            *best = other;
-        }
-    }
-
-    /// Fewest pods left, then the least cost, then the fewest machines.
-    fn rank(&self, outcome: &Outcome) -> (u64, i64, u64) {
-        let left = outcome.left.iter().map(|(_, count, _)| u64::from(*count)).sum();
-        let cost = outcome.machines.iter().map(|machine| self.cost(machine)).fold(0, i64::saturating_add);
-        (left, cost, outcome.machines.iter().map(|machine| u64::from(machine.copies)).sum())
-    }
-
-    fn cost(&self, machine: &Machine) -> i64 {
-        self.market.site(machine.site).prices[machine.goods].saturating_add(MACHINE.0).saturating_mul(i64::from(machine.copies))
-    }
-
     /// Whether any open machine holds one pod of this part.
     pub(super) fn holds_one(&self, part: usize, till: &Till) -> bool {
         let (site, requests) = (self.market.site(self.parts[part].site), &self.requests[part]);
@@ -288,7 +198,7 @@ impl<'a, 'b> Packer<'a, 'b> {
     }
 
     /// Parts by what they ask for and where, largest first.
-    fn families(&self, wanted: &[Rest]) -> Vec<Family> {
+    pub(super) fn families(&self, wanted: &[Rest]) -> Vec<Family> {
         let mut found: BTreeMap<(SiteId, &Resources), Vec<(usize, u32)>> = BTreeMap::new();
         for (part, count, _) in wanted.iter().filter(|(_, count, _)| *count > 0) {
             found.entry((self.parts[*part].site, &self.requests[*part])).or_default().push((*part, *count));
@@ -298,7 +208,7 @@ impl<'a, 'b> Packer<'a, 'b> {
             .map(|((site, requests), parts)| Family {
                 site,
                 requests: requests.clone(),
-                size: self.dims.iter().map(|name| requests.get(name).max(0)).collect(),
+                size: self.dimensions.list(requests).into_iter().map(|amount| amount.max(0)).collect(),
                 left: parts.iter().map(|(_, count)| *count).fold(0, u32::saturating_add),
                 free: parts.iter().all(|(part, _)| self.parts[*part].needs.is_free()),
                 parts: parts.into_iter().map(|(part, _)| part).rev().collect(),
@@ -313,7 +223,7 @@ impl<'a, 'b> Packer<'a, 'b> {
         families
     }
 
-    fn stock(&self, wanted: &[Rest]) -> Stock {
+    pub(super) fn stock(&self, wanted: &[Rest]) -> Stock {
         let mut counts = vec![0; self.parts.len()];
         wanted.iter().for_each(|(part, count, _)| counts[*part] = *count);
         let families = self.families(wanted);
@@ -337,10 +247,10 @@ impl<'a, 'b> Packer<'a, 'b> {
     }
 
     /// Sets what resources are worth at each site, and what the pods of each family are.
-    fn appraise(&self, stock: &mut Stock, till: &Till, by: Worth) {
+    pub(super) fn appraise(&self, stock: &mut Stock, till: &Till, by: Worth) {
         let sites: BTreeSet<SiteId> = stock.families.iter().filter(|family| family.left > 0).map(|family| family.site).collect();
         for site in sites {
-            let mut demand = vec![0.0; self.dims.len()];
+            let mut demand = vec![0.0; self.dimensions.count()];
             for family in stock.families.iter().filter(|family| family.site == site) {
                 for (sum, one) in demand.iter_mut().zip(&family.size) {
                     *sum += float(*one) * f64::from(family.left);
@@ -366,7 +276,7 @@ impl<'a, 'b> Packer<'a, 'b> {
     }
 
     /// Packs machine by machine.
-    fn run(&mut self, wanted: &[Rest], till: &mut Till, by: Worth) -> Outcome {
+    pub(super) fn run(&mut self, wanted: &[Rest], till: &mut Till, by: Worth) -> Outcome {
         let mut outcome = Outcome::default();
         let mut stock = self.stock(wanted);
         self.appraise(&mut stock, till, by);
@@ -410,113 +320,6 @@ impl<'a, 'b> Packer<'a, 'b> {
         outcome
     }
 
-    /// Each family on machines of its own.
-    fn apart(&mut self, wanted: &[Rest], till: &mut Till) -> Outcome {
-        let mut outcome = Outcome::default();
-        let count = self.families(wanted).len();
-        for at in 0..count {
-            let stock = self.stock(wanted);
-            let of: Vec<Rest> = stock.families[at].parts.iter().map(|part| (*part, stock.counts[*part], Left::NothingFits)).collect();
-            let alone = self.run(&of, till, Worth::Alone);
-            outcome.machines.extend(alone.machines);
-            outcome.left.extend(alone.left);
-        }
-        outcome
-    }
-
-    /// First-fit-decreasing over the cheapest type that holds a pod: what any plan has to beat.
-    fn first_fit(&mut self, wanted: &[Rest], till: &mut Till) -> Outcome {
-        let mut stock = self.stock(wanted);
-        let mut machines: Vec<(Machine, Vec<i64>)> = Vec::new();
-        for family in &stock.families {
-            for part in family.parts.iter().rev() {
-                let mut left = stock.counts[*part];
-                *self.effort = self.effort.saturating_sub(machines.len() as u64 + 1);
-                let mut at = 0;
-                while left > 0 {
-                    if at == machines.len() {
-                        let mut sold = self.market.site(family.site).by_price.iter().copied();
-                        let Some(goods) = sold.find(|goods| !till.closed[*goods] && times(&family.size, &self.rooms[*goods]) > 0) else {
-                            break;
-                        };
-                        machines.push((Machine { goods, site: family.site, holds: Vec::new(), copies: 1 }, self.rooms[goods].clone()));
-                    }
-                    let (machine, room) = &mut machines[at];
-                    let fit = times(&family.size, room).min(left);
-                    if fit > 0 && self.market.join(machine.site, family.site) == Some(machine.site) {
-                        room.iter_mut().zip(&family.size).for_each(|(room, one)| *room -= one * i64::from(fit));
-                        machine.holds.push((*part, fit));
-                        left -= fit;
-                    }
-                    at += 1;
-                }
-            }
-        }
-        let mut outcome = Outcome::default();
-        for (machine, room) in machines {
-            let sum: Vec<i64> = self.rooms[machine.goods].iter().zip(&room).map(|(whole, room)| whole - room).collect();
-            let mut sold = self.market.site(machine.site).by_price.iter().copied();
-            let holds = |goods: &usize| self.rooms[*goods].iter().zip(&sum).all(|(room, sum)| *sum <= 0 || sum <= room);
-            let goods = sold.find(|goods| !till.closed[*goods] && holds(goods)).unwrap_or(machine.goods);
-            self.book(Machine { goods, ..machine }, &mut stock, till, &mut outcome);
-        }
-        outcome.left.extend(stock.rest(Left::NothingFits));
-        outcome
-    }
-
-    /// Packs the pods of the worst machines anew, as long as that saves anything.
-    fn repack(&mut self, best: &mut Outcome, till: &Till) {
-        for share in REPACKED {
-            let all: Vec<Rest> = held(&best.machines);
-            let mut stock = self.stock(&all);
-            self.appraise(&mut stock, till, Worth::Resources);
-            let worth = |machine: &Machine| {
-                machine.holds.iter().map(|(part, n)| stock.families[stock.family_of[*part]].worth * f64::from(*n)).sum::<f64>()
-            };
-            let mut ratio: Vec<(f64, usize)> = best
-                .machines
-                .iter()
-                .enumerate()
-                .map(|(i, machine)| (price_of(self.market.site(machine.site).prices[machine.goods]) / worth(machine), i))
-                .collect();
-            ratio.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            let machines: u32 = best.machines.iter().map(|machine| machine.copies).sum();
-            let (mut taken, mut worst) = (0, BTreeSet::new());
-            for (_, i) in ratio {
-                if taken >= (machines / share).max(2) {
-                    break;
-                }
-                taken += best.machines[i].copies;
-                worst.insert(i);
-            }
-            let (kept, anew): (Vec<_>, Vec<_>) = best.machines.iter().cloned().enumerate().partition(|(i, _)| !worst.contains(i));
-            let kept: Vec<Machine> = kept.into_iter().map(|(_, machine)| machine).collect();
-            let anew: Vec<Machine> = anew.into_iter().map(|(_, machine)| machine).collect();
-            let mut left_over = till.clone();
-            for machine in &kept {
-                let goods = &self.market.goods[machine.goods];
-                let (used, nodes) = &mut left_over.used[goods.stall];
-                used.add(&goods.kind.capacity, machine.copies);
-                *nodes += machine.copies;
-            }
-            for (i, goods) in self.market.goods.iter().enumerate() {
-                let (used, nodes) = &left_over.used[goods.stall];
-                left_over.closed[i] |=
-                    self.market.stalls[goods.stall].pool.limits.exceeded_by(used, *nodes, &goods.kind.capacity).is_some();
-            }
-            let wanted = held(&anew);
-            for by in [Worth::Resources, Worth::Alone] {
-                let mut packed = self.run(&wanted, &mut left_over.clone(), by);
-                packed.machines.splice(0..0, kept.iter().cloned());
-                packed.left.extend(best.left.iter().copied());
-                self.prefer(best, packed);
-            }
-            if *self.effort == 0 {
-                return;
-            }
-        }
-    }
-
     pub(super) fn minds_values(&self) -> bool {
         self.strict && self.market.stalls.iter().any(|stall| stall.pool.wishes.0.values().any(|wish| wish.min_values.is_some()))
     }
@@ -528,7 +331,7 @@ impl<'a, 'b> Packer<'a, 'b> {
     }
 
     /// Takes a machine's pods off what waits, as often as it can be bought so.
-    fn book(&self, mut machine: Machine, stock: &mut Stock, till: &mut Till, outcome: &mut Outcome) {
+    pub(super) fn book(&self, mut machine: Machine, stock: &mut Stock, till: &mut Till, outcome: &mut Outcome) {
         let most = machine.holds.iter().map(|(part, count)| stock.counts[*part] / (*count).max(1)).min().unwrap_or(0);
         let copies = most.min(machine.copies);
         let goods = &self.market.goods[machine.goods];
@@ -554,63 +357,6 @@ impl<'a, 'b> Packer<'a, 'b> {
             outcome.machines.push(machine);
         }
     }
-
-    /// The cheapest set of machines for one family: least cost, then fewest machines, then the type's name.
-    fn exact(&mut self, stock: &Stock, lead: usize, till: &Till) -> Vec<Machine> {
-        let family = &stock.families[lead];
-        let of = self.market.site(family.site);
-        // A type that holds no more than a cheaper one is of no use.
-        let mut most = 0;
-        let mut kinds: Vec<(usize, u32, i64)> = of
-            .by_price
-            .iter()
-            .filter(|goods| !till.closed[**goods])
-            .map(|goods| (*goods, times(&family.size, &self.rooms[*goods]).min(family.left), of.prices[*goods]))
-            .collect();
-        kinds.retain(|(_, fit, _)| {
-            let larger = *fit > most;
-            most = most.max(*fit);
-            larger
-        });
-        let ratio = |kind: &(usize, u32, i64)| price_of(kind.2) / f64::from(kind.1);
-        if family.left > EXACT {
-            let best = kinds.iter().enumerate().min_by(|(i, a), (j, b)| ratio(a).total_cmp(&ratio(b)).then(b.1.cmp(&a.1)).then(i.cmp(j)));
-            let bulk = best.map(|(_, (goods, fit, _))| (*goods, *fit, (family.left - EXACT).div_ceil(*fit)));
-            return stock.filled(lead, bulk);
-        }
-        let count = family.left as usize;
-        *self.effort = self.effort.saturating_sub((count as u64).saturating_mul(kinds.len() as u64));
-        let mut best: Vec<(i64, u32, usize)> = vec![(0, 0, usize::MAX); count + 1];
-        for n in 1..=count {
-            let options = kinds.iter().enumerate().map(|(k, (_, fit, price))| {
-                let (cost, machines, _) = best[n.saturating_sub(*fit as usize)];
-                (cost.saturating_add(price.saturating_add(MACHINE.0)), machines + 1, k)
-            });
-            if let Some(option) = options.min() {
-                best[n] = option;
-            }
-        }
-        let mut chosen: BTreeMap<(std::cmp::Reverse<u32>, usize), u32> = BTreeMap::new();
-        let mut n = count;
-        while let Some((_, _, kind)) = best.get(n).filter(|(_, _, kind)| n > 0 && *kind < kinds.len()) {
-            let fit = kinds[*kind].1;
-            // The largest first, so that the smallest is the one that is not full.
-            *chosen.entry((std::cmp::Reverse(fit), *kind)).or_default() += 1;
-            n = n.saturating_sub(fit as usize);
-        }
-        stock.filled(lead, chosen.into_iter().map(|((fit, kind), copies)| (kinds[kind].0, fit.0, copies)))
-    }
-}
-
-/// The pods of these machines, by part.
-fn held(machines: &[Machine]) -> Vec<Rest> {
-    let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
-    for machine in machines {
-        for (part, count) in &machine.holds {
-            *counts.entry(*part).or_default() += count * machine.copies;
-        }
-    }
-    counts.into_iter().map(|(part, count)| (part, count, Left::NothingFits)).collect()
 }
 
 /// How many of this size fit into a room; `u32::MAX` where it asks for nothing.

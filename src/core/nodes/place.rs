@@ -7,21 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::ZONE;
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs, Rank};
 use super::constraint::{HOSTNAME, Preferred, Spread, Term};
 use super::decide::Options;
 use super::domains::Eligible;
-use super::market::{Market, SiteId, fixed};
+use super::market::{Market, SiteId};
 use super::pack::{Left, pack};
 use super::purchase::Purchase;
 use super::requirement::{self, Requirement, Requirements};
+use super::resources::Dimensions;
 use super::shape::{Shape, ShapeId};
-use super::storage::VolumeNeeds;
 use super::taint::in_the_way;
-use super::topology::{Rule, RuleKind, Topology};
+use super::topology::{Counted, Filter, Topology};
 use crate::name::{Key, Name};
 use crate::plan::Placement;
 use crate::reason::NoNode;
@@ -47,15 +46,7 @@ pub(super) struct Part {
     /// Whether some of its preferences still hold.
     pub(super) strict: bool,
     /// Where they are counted.
-    counted: Vec<Counted>,
-}
-
-/// That pods count in a domain of a group, or that they refuse those who do.
-#[derive(Debug, Clone)]
-struct Counted {
-    group: usize,
-    domain: Name,
-    refuses: bool,
+    pub(super) counted: Vec<Counted>,
 }
 
 /// Labels and their values.
@@ -66,44 +57,23 @@ pub(super) struct Placing<'a, 'b> {
     pub(super) cluster: &'a Cluster,
     pub(super) market: &'b mut Market<'a>,
     pub(super) bins: Vec<Bin<'a>>,
-    meant: BTreeMap<ShapeId, Vec<usize>>,
+    pub(super) meant: BTreeMap<ShapeId, Vec<usize>>,
     pub(super) topology: Topology,
-    hosts: HostRules,
+    pub(super) hosts: HostRules,
     pub(super) classes: Vec<Class>,
     pub(super) parts: Vec<Part>,
     pub(super) placements: Vec<Placement>,
     /// What is left over, with the reasons that no pool has anything to do with.
     pub(super) left: Vec<(usize, u32, Vec<NoNode>)>,
-    asking_taints: bool,
+    pub(super) asking_taints: bool,
     pub(super) domains: Eligible,
     /// Domains in which machines are bought.
     pub(super) begun: Domains,
     /// Selectors with pods that run on whatever node, or have a machine of their own by now.
-    gathered: BTreeSet<Rank>,
+    pub(super) gathered: BTreeSet<Rank>,
     pub(super) units: BTreeMap<(SiteId, Vec<i64>), i64>,
-    pub(super) dims: Vec<Name>,
-    options: Options,
-}
-
-/// One way of asking: what must hold, and those of the preferences that are to hold.
-#[derive(Debug, Clone, Default)]
-struct Asking<'s> {
-    node: Option<&'s Requirements>,
-    near: Vec<&'s Term>,
-    apart: Vec<&'s Term>,
-    heed: bool,
-}
-
-/// What a class asks while it is settled.
-pub(super) struct Ask<'s> {
-    class: usize,
-    pub(super) shape: &'s Shape,
-    pub(super) terms: Vec<Requirements>,
-    pub(super) heed: bool,
-    pub(super) needs: Rc<Needs>,
-    pub(super) rules: Vec<Rule>,
-    pub(super) site: SiteId,
-    strict: bool,
+    pub(super) dimensions: Dimensions,
+    pub(super) options: Options,
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
@@ -126,8 +96,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             }
         }
         let asking_taints = market.has_asking_taints();
-        let mut dims: BTreeSet<Name> = ["cpu", "memory", "ephemeral-storage", "pods"].map(Name::from).into();
-        dims.extend(shapes().flat_map(|shape| shape.requests.extended.keys().cloned()));
+        let dimensions = Dimensions::of(shapes().map(|shape| &shape.requests));
         let mut placing = Self {
             cluster,
             market,
@@ -144,7 +113,7 @@ impl<'a, 'b> Placing<'a, 'b> {
             begun,
             gathered: BTreeSet::new(),
             units: BTreeMap::new(),
-            dims: dims.into_iter().collect(),
+            dimensions,
             options,
         };
         placing.count_running();
@@ -171,24 +140,15 @@ impl<'a, 'b> Placing<'a, 'b> {
         for (name, node) in &self.cluster.nodes {
             let Some(load) = self.cluster.load(name).filter(|_| !node.deleting && !going.contains(name)) else { continue };
             for (id, count) in &load.shapes {
-                let shape = self.cluster.shapes.get(*id);
-                let counting: Vec<usize> = self.topology.counting(shape).collect();
-                for group in counting {
-                    let of = self.topology.group_at(group);
-                    let Some(domain) = node.labels.get(&of.key) else { continue };
-                    let admits = of.filter.as_ref().is_none_or(|filter| {
-                        filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(&node.labels).is_none()))
-                            && filter.tolerations.as_ref().is_none_or(|all| in_the_way(&node.taints, all).is_none())
-                    });
-                    let leaving = if of.is_spread { load.leaving.get(id).copied().unwrap_or(0) } else { 0 };
-                    if admits && *count > leaving {
-                        self.topology.record(group, domain, count - leaving);
-                    }
-                }
-                let refused: Vec<usize> = self.topology.refused(shape).collect();
-                for group in refused {
-                    if let Some(domain) = node.labels.get(&self.topology.group_at(group).key) {
-                        self.topology.refuse(group, domain, *count);
+                let admits = |filter: &Filter| {
+                    filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(&node.labels).is_none()))
+                        && filter.tolerations.as_ref().is_none_or(|all| in_the_way(&node.taints, all).is_none())
+                };
+                for counted in self.topology.counted(self.cluster.shapes.get(*id), |key| node.labels.get(key), admits) {
+                    let is_spread = self.topology.group_at(counted.group).is_spread;
+                    let leaving = if is_spread { load.leaving.get(id).copied().unwrap_or(0) } else { 0 };
+                    if *count > leaving {
+                        self.topology.record(&counted, count - leaving);
                     }
                 }
             }
@@ -260,263 +220,6 @@ impl<'a, 'b> Placing<'a, 'b> {
         keyed.into_iter().map(|(_, i)| i).collect()
     }
 
-    /// Puts pods where they were meant to go when a machine was bought for them, as far as there is room. Returns how many are left over.
-    fn as_meant(&mut self, class: usize) -> u32 {
-        let Class { shape: id, mut count, .. } = self.classes[class];
-        let Some(places) = self.meant.get(&id).cloned() else { return count };
-        let shape = self.cluster.shapes.get(id);
-        let Some(volumes) = self.volumes(shape) else { return count };
-        let terms = narrowed(&shape.wishes, &volumes);
-        let needs = self.hosts.needs(shape, [], [], volumes.attached);
-        for at in places {
-            if count == 0 {
-                break;
-            }
-            let bin = &mut self.bins[at];
-            let Some(meant) = bin.meant_for.iter_mut().find(|(meant, _)| *meant == id) else { continue };
-            let most = meant.1.min(count);
-            let taken = shape.requests.times_in(&bin.free).min(most).min(bin.company.room_for(&needs, 0, true));
-            if taken == 0 || !bin.answers(&terms) || !bin.lets_in(&shape.tolerations, false) {
-                continue;
-            }
-            if let Some((_, left)) = self.bins[at].meant_for.iter_mut().find(|(meant, _)| *meant == id) {
-                *left -= taken;
-            }
-            self.put(at, id, &needs, taken);
-            count -= taken;
-        }
-        count
-    }
-
-    fn volumes(&self, shape: &Shape) -> Option<VolumeNeeds> {
-        self.cluster.storage.needs(&shape.volumes).ok()
-    }
-
-    /// Puts pods into a bin, and counts them.
-    fn put(&mut self, at: usize, id: ShapeId, needs: &Needs, count: u32) {
-        let shape = self.cluster.shapes.get(id);
-        let bin = &mut self.bins[at];
-        bin.free.take(&shape.requests, count);
-        bin.company.add(needs, count);
-        let on = bin.name.clone();
-        match self.placements.last_mut() {
-            Some(last) if last.on == on && last.shape == id => last.count += count,
-            _ => self.placements.push(Placement { on, shape: id, count }),
-        }
-        if !self.topology.is_empty() {
-            let counting: Vec<usize> = self.topology.counting(shape).collect();
-            for group in counting {
-                if let Some(domain) = self.bins[at].value(&self.topology.group_at(group).key).cloned() {
-                    self.topology.record(group, &domain, count);
-                }
-            }
-            let refused: Vec<usize> = self.topology.refused(shape).collect();
-            for group in refused {
-                if let Some(domain) = self.bins[at].value(&self.topology.group_at(group).key).cloned() {
-                    self.topology.refuse(group, &domain, count);
-                }
-            }
-        }
-    }
-
-    /// Settles pods of one class, with as many of its preferences as can hold. Returns how many are left over.
-    fn settle(&mut self, class: usize, mut count: u32) -> u32 {
-        let shape = self.cluster.shapes.get(self.classes[class].shape);
-        if !shape.beyond.is_empty() {
-            return count;
-        }
-        let Some(volumes) = self.volumes(shape) else { return count };
-        let mut preferred: Vec<&Preferred> = shape.preferences.iter().map(|preference| &preference.wish).collect();
-        // Pods that have to be with others on one node go where those go, whatever they would rather have.
-        let gathers = shape.near.iter().any(|term| term.key == HOSTNAME);
-        preferred.retain(|wish| !self.options.ignore_preferences && !gathers && !matches!(wish, Preferred::Spread(_)));
-        let mut heed = self.asking_taints;
-        loop {
-            let asking = Asking {
-                node: preferred.iter().find_map(|wish| if let Preferred::Node(wishes) = wish { Some(wishes) } else { None }),
-                near: preferred.iter().filter_map(|wish| if let Preferred::Near(term) = wish { Some(term) } else { None }).collect(),
-                apart: preferred.iter().filter_map(|wish| if let Preferred::Apart(term) = wish { Some(term) } else { None }).collect(),
-                heed,
-            };
-            let strict = !preferred.is_empty() || heed;
-            count = self.settle_as(class, shape, &asking, &volumes, strict, count);
-            if count == 0 || !strict {
-                return count;
-            }
-            // What is given up first: to be near, to be apart, a kind of node, at last to keep off where one is only asked to.
-            let first = |of: fn(&Preferred) -> bool| preferred.iter().position(|wish| of(wish));
-            let given_up = first(|wish| matches!(wish, Preferred::Near(_)))
-                .or_else(|| first(|wish| matches!(wish, Preferred::Apart(_))))
-                .or_else(|| first(|wish| matches!(wish, Preferred::Node(_))));
-            match given_up {
-                Some(at) => _ = preferred.remove(at),
-                None => heed = false,
-            }
-        }
-    }
-
-    fn settle_as(&mut self, class: usize, shape: &Shape, asking: &Asking<'_>, volumes: &VolumeNeeds, strict: bool, count: u32) -> u32 {
-        let mut terms = narrowed(&shape.wishes, volumes);
-        if let Some(node) = asking.node {
-            terms = terms.iter().filter(|term| term.conflict_with(node).is_none()).map(|term| term.and(node)).collect();
-        }
-        if terms.is_empty() {
-            return count;
-        }
-        if volumes.made_once && count > 1 {
-            return self.settle_in_one_zone(class, shape, asking, volumes, strict, count);
-        }
-        let site = self.market.site_for(&terms, &shape.tolerations, asking.heed);
-        let near = asking.near.iter().copied();
-        let needs = Rc::new(self.hosts.needs(shape, near, asking.apart.iter().copied(), volumes.attached.clone()));
-        let rules = self.topology.rules(shape, &asking.near, &asking.apart);
-        let ask = Ask { class, shape, terms, heed: asking.heed, needs, rules, site, strict };
-        if ask.rules.is_empty() {
-            let left = self.fill(&ask, &[], count);
-            return if left > 0 && self.can_be_bought(&ask, ask.site) {
-                self.buy(&ask, ask.site, &[], left)
-            } else {
-                self.fill_evenly(&ask, left)
-            };
-        }
-        self.settle_by_domain(&ask, count)
-    }
-
-    /// Settles pods that share a volume which is still to be made: all of them in the zone in which it will be.
-    fn settle_in_one_zone(
-        &mut self,
-        class: usize,
-        shape: &Shape,
-        asking: &Asking<'_>,
-        volumes: &VolumeNeeds,
-        strict: bool,
-        count: u32,
-    ) -> u32 {
-        let mut zones = self.market.values(&ZONE.into()).clone();
-        zones.extend(self.bins.iter().filter_map(|bin| bin.value(ZONE)).cloned());
-        for zone in zones {
-            let here = [Requirements(BTreeMap::from([(ZONE.into(), Requirement::is(zone.clone()))]))];
-            let reach = if volumes.reach.is_empty() { here.to_vec() } else { fixed(&volumes.reach, &ZONE.into(), &zone) };
-            let volumes = VolumeNeeds { reach, made_once: false, ..volumes.clone() };
-            let left = if volumes.reach.is_empty() { count } else { self.settle_as(class, shape, asking, &volumes, strict, count) };
-            if left < count {
-                return left;
-            }
-        }
-        count
-    }
-
-    /// Whether a machine for such a pod is sold.
-    pub(super) fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
-        let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
-        if near_others && !self.has_company_to_come(ask)
-            || !near_others && (self.has_gathered(ask) || self.own_part(ask).is_some_and(|part| part.site != site))
-        {
-            return false;
-        }
-        self.market.site(site).by_price.iter().rev().any(|i| {
-            let goods = &self.market.goods[*i];
-            !goods.closed
-                && ask.shape.requests.fits(&goods.net)
-                && !ask.needs.ports.iter().any(|port| goods.ports.iter().any(|taken| taken.clashes_with(port)))
-        })
-    }
-
-    /// Whether pods that it has to be with on one node are on one already: then it cannot begin elsewhere.
-    fn has_gathered(&self, ask: &Ask<'_>) -> bool {
-        let here = |id: &Rank| self.gathered.contains(id) || self.bins.iter().any(|bin| bin.company.count(*id) > 0);
-        !ask.needs.near.is_empty() && ask.needs.near.iter().all(here)
-    }
-
-    /// Where the first of its class will be bought, for pods that all have to be on one node.
-    fn own_part(&self, ask: &Ask<'_>) -> Option<&Part> {
-        let gathers = ask.needs.gathers();
-        self.parts.iter().find(|part| gathers && part.class == ask.class)
-    }
-
-    /// Whether pods that it has to be with on one node will be on machines to be bought.
-    fn has_company_to_come(&self, ask: &Ask<'_>) -> bool {
-        ask.needs.near.iter().all(|id| ask.needs.counted.contains(id) || self.parts.iter().any(|part| part.needs.counted.contains(id)))
-    }
-
-    /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
-    pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
-        let mut counted = Vec::new();
-        let mut note = |group: usize, domain: &Name, refuses: bool| counted.push(Counted { group, domain: domain.clone(), refuses });
-        for (key, value) in domains {
-            self.begun.insert((key.clone(), value.clone()));
-            for rule in ask.rules.iter().filter(|rule| rule.key == *key && matches!(rule.kind, RuleKind::Counted | RuleKind::Refused)) {
-                let filter = self.topology.group_at(rule.group).filter.as_ref();
-                if filter.is_none_or(|filter| self.market.could_be(site, filter)) {
-                    self.topology.record(rule.group, value, count);
-                    note(rule.group, value, false);
-                }
-            }
-            let refused: Vec<usize> = self.topology.refused(ask.shape).filter(|group| self.topology.group_at(*group).key == *key).collect();
-            for group in refused {
-                self.topology.refuse(group, value, count);
-                note(group, value, true);
-            }
-        }
-        let strict = ask.strict;
-        match self.parts.last_mut() {
-            Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
-                last.count += count
-            }
-            _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict, counted }),
-        }
-        0
-    }
-
-    /// Puts as many of `count` pods as fit into the bins with these labels, in the bins' order. Returns how many are left over.
-    pub(super) fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], count: u32) -> u32 {
-        self.fill_to(ask, domains, count, 0)
-    }
-
-    fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], mut count: u32, lift: u32) -> u32 {
-        // Pods that have to be with their like on one node may begin where nobody is only while nobody is anywhere.
-        let mut first = ask.needs.gathers() && !self.has_gathered(ask) && self.own_part(ask).is_none();
-        for at in 0..self.bins.len() {
-            if count == 0 {
-                break;
-            }
-            let bin = &self.bins[at];
-            if !ask.shape.requests.fits(&bin.free)
-                || !domains.iter().all(|(key, value)| bin.value(key) == Some(value))
-                || !bin.lets_in(&ask.shape.tolerations, ask.heed)
-                || !bin.answers(&ask.terms)
-            {
-                continue;
-            }
-            let taken = ask.shape.requests.times_in(&bin.free).min(count).min(bin.company.room_for(&ask.needs, lift, first));
-            let storage = &self.cluster.storage;
-            if taken == 0 || !ask.needs.attached.is_empty() && !storage.holds(bin.name, &bin.company.attached, &ask.needs.attached) {
-                continue;
-            }
-            self.put(at, self.classes[ask.class].shape, &ask.needs, taken);
-            count -= taken;
-            first = false;
-        }
-        count
-    }
-
-    /// Where no machine can be bought, pods that are spread over nodes may pile up on those that there are, as long as they do so evenly.
-    fn fill_evenly(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
-        if ask.needs.caps.is_empty() {
-            return count;
-        }
-        loop {
-            let open = |bin: &&Bin<'_>| bin.is_node() && bin.lets_in(&ask.shape.tolerations, ask.heed) && bin.answers(&ask.terms);
-            let fewest = |id: Rank| self.bins.iter().filter(open).map(|bin| bin.company.count(id)).min().unwrap_or(0);
-            let lift = ask.needs.caps.iter().map(|(id, _)| fewest(*id)).min().unwrap_or(0);
-            let left = if lift > 0 { self.fill_to(ask, &[], count, lift) } else { count };
-            if left == count || left == 0 {
-                return left;
-            }
-            count = left;
-        }
-    }
-
     /// Buys machines for the parts. Returns them, and what could not be bought.
     pub(super) fn buy_parts(&mut self) -> (Vec<Purchase>, Vec<(Part, Left)>) {
         let parts = std::mem::take(&mut self.parts);
@@ -532,14 +235,10 @@ impl<'a, 'b> Placing<'a, 'b> {
         let (strict, rest): (Vec<_>, Vec<_>) = std::mem::take(left).into_iter().partition(|(part, _)| part.strict);
         *left = rest;
         for (part, _) in &strict {
-            for counted in &part.counted {
-                self.topology.forget(counted.group, &counted.domain, part.count, counted.refuses);
-            }
+            part.counted.iter().for_each(|counted| self.topology.forget(counted, part.count));
         }
         for (part, _) in &strict {
-            let shape = self.cluster.shapes.get(self.classes[part.class].shape);
-            let Some(volumes) = self.volumes(shape) else { continue };
-            let rest = self.settle_as(part.class, shape, &Asking::default(), &volumes, false, part.count);
+            let rest = self.settle_plainly(part.class, part.count);
             if rest > 0 {
                 let reasons = self.why_not_settled(part.class);
                 self.left.push((part.class, rest, reasons));
@@ -577,15 +276,6 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
         missing
     }
-}
-
-/// Wishes together with where the volumes are.
-fn narrowed(terms: &[Requirements], volumes: &VolumeNeeds) -> Vec<Requirements> {
-    if volumes.reach.is_empty() {
-        return terms.to_vec();
-    }
-    let both = terms.iter().flat_map(|term| volumes.reach.iter().map(move |reach| (term, reach)));
-    both.filter(|(term, reach)| term.conflict_with(reach).is_none()).map(|(term, reach)| term.and(reach)).collect()
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Market<'_> {
         let (goods, wishes) = (&self.goods[purchase.goods], &purchase.spec.wishes);
         match key.as_str() {
             INSTANCE_TYPE => Some(goods.kind.name.clone()),
-            ZONE | CAPACITY_TYPE => goods.places(key, wishes).into_iter().next(),
+            ZONE | CAPACITY_TYPE => goods.places(key, wishes).next(),
             _ => {
                 let of = |wishes: &Requirements| wishes.0.get(key).and_then(Requirement::listed).and_then(|values| values.first()).cloned();
                 purchase.spec.labels.get(key).cloned().or_else(|| of(wishes)).or_else(|| of(&goods.kind.labels))

@@ -1,6 +1,6 @@
 //! Amounts of CPU, memory, storage, pods and extended resources, and whether one amount fits into another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,29 @@ pub struct Resources {
     /// Extended resources in whole units, for example `nvidia.com/gpu`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extended: BTreeMap<Name, i64>,
+}
+
+/// The resources that matter in one turn: amounts of them as a list, in their order, are what the packers reckon with.
+#[derive(Debug, Clone)]
+pub(super) struct Dimensions(Vec<Name>);
+
+impl Dimensions {
+    /// The usual ones, and every extended resource of these amounts.
+    pub(super) fn of<'a>(amounts: impl IntoIterator<Item = &'a Resources>) -> Self {
+        let mut names: BTreeSet<Name> = ["cpu", "memory", "ephemeral-storage", "pods"].map(Name::from).into();
+        names.extend(amounts.into_iter().flat_map(|amount| amount.extended.keys().cloned()));
+        Self(names.into_iter().collect())
+    }
+
+    /// An amount by dimension.
+    pub(super) fn list(&self, amount: &Resources) -> Vec<i64> {
+        self.0.iter().map(|name| amount.get(name)).collect()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Resources {

@@ -40,6 +40,14 @@ pub(super) struct Filter {
 
 type GroupKey = (Name, SelectorId, Option<Filter>, bool);
 
+/// That pods count in a domain of a group, or that they refuse those who do.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    pub(super) group: usize,
+    domain: Name,
+    refuses: bool,
+}
+
 /// What a class asks of the domain that it goes to.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
@@ -125,13 +133,29 @@ impl Topology {
     }
 
     /// Groups that count pods of this shape.
-    pub(super) fn counting<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = usize> + 'a {
+    fn counting<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = usize> + 'a {
         shape.selected_by.iter().filter_map(|id| self.by_selector.get(&id)).flatten().copied()
     }
 
     /// Groups whose pods this shape refuses.
-    pub(super) fn refused<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = usize> + 'a {
+    fn refused<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = usize> + 'a {
         shape.apart.iter().filter_map(|term| self.index.get(&(term.key.clone(), term.selector, None, false))).copied()
+    }
+
+    /// Where pods of this shape count, and whom they refuse, in a place with these labels that some groups look at.
+    pub(super) fn counted<'v>(
+        &self,
+        shape: &Shape,
+        value: impl Fn(&Name) -> Option<&'v Name>,
+        admits: impl Fn(&Filter) -> bool,
+    ) -> Vec<Counted> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let admitting = self.counting(shape).filter(|group| self.groups[*group].filter.as_ref().is_none_or(&admits));
+        let all = admitting.map(|group| (group, false)).chain(self.refused(shape).map(|group| (group, true)));
+        let known = all.filter_map(|(group, refuses)| Some(Counted { group, domain: value(&self.groups[group].key)?.clone(), refuses }));
+        known.collect()
     }
 
     /// Everything that matters for where pods of this shape go, with those of its preferences that are to hold.
@@ -167,25 +191,25 @@ impl Topology {
         rules
     }
 
-    pub(super) fn record(&mut self, group: usize, domain: &Name, count: u32) {
-        let counts = &mut self.groups[group].counts;
-        match counts.get_mut(domain) {
+    /// Counts pods.
+    pub(super) fn record(&mut self, counted: &Counted, count: u32) {
+        let of = self.of(counted);
+        match of.get_mut(&counted.domain) {
             Some(known) => *known += count,
-            None => _ = counts.insert(domain.clone(), count),
+            None => _ = of.insert(counted.domain.clone(), count),
         }
     }
 
     /// Takes back what was recorded of pods that did not come.
-    pub(super) fn forget(&mut self, group: usize, domain: &Name, count: u32, refuses: bool) {
-        let Group { counts, refused_by, .. } = &mut self.groups[group];
-        let of = if refuses { refused_by } else { counts };
-        if let Some(known) = of.get_mut(domain) {
+    pub(super) fn forget(&mut self, counted: &Counted, count: u32) {
+        if let Some(known) = self.of(counted).get_mut(&counted.domain) {
             *known = known.saturating_sub(count);
         }
     }
 
-    pub(super) fn refuse(&mut self, group: usize, domain: &Name, count: u32) {
-        *self.groups[group].refused_by.entry(domain.clone()).or_default() += count;
+    fn of(&mut self, counted: &Counted) -> &mut BTreeMap<Name, u32> {
+        let Group { counts, refused_by, .. } = &mut self.groups[counted.group];
+        if counted.refuses { refused_by } else { counts }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::constraint::HOSTNAME;
-use super::market::{Market, Stall};
+use super::market::{Market, Stall, by_weight};
 use super::offer::OfferingKey;
 use super::pack::Left;
 use super::place::{Class, Part, Placing};
@@ -18,10 +18,8 @@ use crate::reason::NoNode;
 /// What speaks against each pool, those that are preferred first. A pool against which nothing speaks has no line: then it is the company that a pod would
 /// keep, of which its class knows.
 pub(super) fn why_not(market: &mut Market<'_>, shape: &Shape) -> Vec<NoNode> {
-    let mut pools: Vec<&Pool> = market.cluster.pools.values().collect();
-    pools.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
     let mut reasons = Vec::new();
-    for pool in pools {
+    for pool in by_weight(market.cluster) {
         match market.admit(pool, shape) {
             Err(reason) => reasons.push(reason),
             Ok(()) => reasons.extend(of_stall(market, pool, shape)),
