@@ -159,10 +159,26 @@ impl Daemon {
         Ok(())
     }
 
+    /// Lets it stand still: it keeps its connections, and neither asks nor writes anything.
+    pub fn pause(&self) -> Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets it go on after a pause.
+    pub fn resume(&self) -> Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        let status = status.with_context(|| format!("send SIG{name} to the daemon"))?;
+        anyhow::ensure!(status.success(), "the daemon could not be sent SIG{name}");
+        Ok(())
+    }
+
     /// Tells it to stop and waits until it has.
     pub async fn stop(mut self) -> Result<()> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().context("tell the daemon to stop")?;
-        anyhow::ensure!(status.success(), "the daemon could not be told to stop");
+        self.signal("TERM")?;
         let ended = tokio::task::spawn_blocking(move || self.child.wait());
         let status = tokio::time::timeout(Duration::from_secs(10), ended).await.context("wait for the daemon to stop")???;
         anyhow::ensure!(status.success(), "the daemon ended with {status}");

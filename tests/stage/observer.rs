@@ -26,6 +26,16 @@ pub struct Life {
     pub gone: Option<Timestamp>,
     /// What it costs, in USD an hour, where it says so.
     pub price: f64,
+    /// The node of a pod, and the one that a claim has become, by name.
+    pub place: Option<String>,
+}
+
+/// What an object says of itself.
+#[derive(Default)]
+struct Look {
+    begun: bool,
+    price: f64,
+    place: Option<String>,
 }
 
 /// All lives, by kind and name.
@@ -49,10 +59,15 @@ impl Seen {
         lives.values().filter(|life| life.gone.is_none()).count()
     }
 
+    /// All pods of this Deployment, also those that are gone.
+    pub fn pods_of(&self, deployment: &str) -> impl Iterator<Item = &Life> {
+        let prefix = format!("{deployment}-");
+        self.pods.iter().filter(move |(name, _)| name.starts_with(&prefix)).map(|(_, life)| life)
+    }
+
     /// Pods of this Deployment that run now.
     pub fn running(&self, deployment: &str) -> usize {
-        let of = |name: &str| name.starts_with(&format!("{deployment}-"));
-        self.pods.iter().filter(|(name, life)| of(name) && life.begun.is_some() && life.gone.is_none()).count()
+        self.pods_of(deployment).filter(|life| life.begun.is_some() && life.gone.is_none()).count()
     }
 }
 
@@ -85,12 +100,18 @@ impl Observer {
             records,
             note(&seen, &tx),
             |s| &mut s.machines,
-            |_| (true, 0.0),
+            |_| Look { begun: true, ..Look::default() },
         ));
         let ours = watcher::Config::default().labels("karpenter.sh/nodepool");
-        watches.spawn(follow(Api::<Node>::all(client.clone()), ours, note(&seen, &tx), |s| &mut s.nodes, |_| (true, 0.0)));
+        watches.spawn(follow(
+            Api::<Node>::all(client.clone()),
+            ours,
+            note(&seen, &tx),
+            |s| &mut s.nodes,
+            |_| Look { begun: true, ..Look::default() },
+        ));
         let pods = Api::<Pod>::namespaced(client.clone(), "default");
-        watches.spawn(follow(pods, watcher::Config::default(), note(&seen, &tx), |s| &mut s.pods, |pod| (is_running(pod), 0.0)));
+        watches.spawn(follow(pods, watcher::Config::default(), note(&seen, &tx), |s| &mut s.pods, pod));
         Self { seen, changed, _watches: watches }
     }
 
@@ -136,17 +157,19 @@ pub fn cost_usd(claims: &BTreeMap<String, Life>, now: Timestamp) -> f64 {
     claims.values().map(|life| life.price * hours(life)).sum()
 }
 
-fn claim(object: &DynamicObject) -> (bool, f64) {
-    let launched = object.data.pointer("/status/conditions").and_then(|all| all.as_array()).is_some_and(|all| {
+fn claim(object: &DynamicObject) -> Look {
+    let begun = object.data.pointer("/status/conditions").and_then(|all| all.as_array()).is_some_and(|all| {
         all.iter()
             .any(|c| c.get("type").and_then(|t| t.as_str()) == Some("Launched") && c.get("status").and_then(|s| s.as_str()) == Some("True"))
     });
     let price = object.labels().get("eks-node-viewer/instance-price").and_then(|text| text.parse().ok()).unwrap_or(0.0);
-    (launched, price)
+    let place = object.data.pointer("/status/nodeName").and_then(|name| name.as_str()).map(str::to_owned);
+    Look { begun, price, place }
 }
 
-fn is_running(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+fn pod(pod: &Pod) -> Look {
+    let begun = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    Look { begun, price: 0.0, place: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) }
 }
 
 async fn follow<K>(
@@ -154,7 +177,7 @@ async fn follow<K>(
     selected: watcher::Config,
     (seen, tx): (Arc<Mutex<Seen>>, Arc<watch::Sender<u64>>),
     lives: fn(&mut Seen) -> &mut BTreeMap<String, Life>,
-    is: fn(&K) -> (bool, f64),
+    look: fn(&K) -> Look,
 ) where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -175,7 +198,7 @@ async fn follow<K>(
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
                 let name = object.name_any();
                 listed.push(name.clone());
-                let (begun, price) = is(&object);
+                let Look { begun, price, place } = look(&object);
                 let life = lives(&mut all).entry(name).or_default();
                 life.seen = life.seen.or(Some(now));
                 life.gone = None;
@@ -185,6 +208,7 @@ async fn follow<K>(
                 if price > 0.0 {
                     life.price = price;
                 }
+                life.place = place.or(life.place.take());
             }
             Ok(watcher::Event::Delete(object)) => {
                 if let Some(life) = lives(&mut all).get_mut(&object.name_any()) {

@@ -89,6 +89,90 @@ fn after_a_restart_claims_that_are_on_their_way_still_count() {
     assert!(created(&scene.decide()).is_empty());
 }
 
+/// What the next leader finds: nothing of what was only planned or remembered, and of each claim what its object tells.
+fn succeed(scene: &mut Scene) {
+    scene.memory = Memory::default();
+    scene.cluster.claims.retain(|_, claim| claim.uid.is_some());
+    for claim in scene.cluster.claims.values_mut() {
+        claim.meant_for.clear();
+        claim.spec.promise = claim.spec.requests.clone();
+        if claim.progress.launched.is_none() {
+            claim.machine = None;
+        }
+    }
+}
+
+/// Two bursts of ten with 3 s between them, a DaemonSet, and machines that take 5 s to boot; a turn each 100 ms. Of the turn `last` only so many actions as
+/// `lands` come to anything, and then another takes over. Returns the CPUs of the machines that were bought.
+fn two_bursts(last: usize, lands: usize) -> Vec<i64> {
+    let mut scene = Scene::with(kwok_types().into_iter().filter(|kind| kind.name.ends_with("amd64-linux")).collect());
+    scene.add_daemon_set("agent", shape(100, 128));
+    let (mut bought, mut boots) = (Vec::new(), BTreeMap::new());
+    for turn in 0..110 {
+        match turn {
+            0 => drop(scene.want("orders", 10, shape(1000, 2048))),
+            30 => drop(scene.want("mails", 10, shape(1000, 2048))),
+            _ => {}
+        }
+        let mut plan = scene.decide();
+        if turn == last {
+            plan.actions.truncate(lands);
+        }
+        scene.carry_out(&plan);
+        if turn == last {
+            succeed(&mut scene);
+        }
+        bought.extend(cpus(&scene, &plan));
+        for (name, _) in scene.cluster.claims.iter().filter(|(_, claim)| claim.progress.launched.is_some()) {
+            boots.entry(name.clone()).or_insert(turn + 50);
+        }
+        // A controller makes two pods in this time.
+        for (key, want) in scene.wanted.clone() {
+            let alive = scene.cluster.counts_of(&scene.cluster.workloads[&key]).alive;
+            for number in alive..want.0.min(alive + 2) {
+                let name = &key.key.name;
+                scene.add_pod(&format!("{name}-{number}"), shape(1000, 2048), None, Some(name));
+            }
+        }
+        if boots.values().any(|at| *at == turn) {
+            scene.boot();
+        }
+        scene.schedule();
+        scene.wait(Span::from_millis(100));
+    }
+    assert!(scene.cluster.waiting().is_empty(), "all pods run");
+    bought
+}
+
+#[test]
+fn whoever_takes_over_at_any_moment_buys_nothing_more() {
+    let calm = two_bursts(usize::MAX, 0);
+    assert_eq!(calm, [8, 4, 8, 4]);
+    for (last, lands) in (0..100).flat_map(|last| [(last, 0), (last, 1), (last, usize::MAX)]) {
+        let mut killed = two_bursts(last, lands);
+        killed.sort_unstable();
+        assert_eq!(killed, [4, 4, 8, 8], "taken over after turn {last}, of which {lands} actions have come to something");
+    }
+}
+
+#[test]
+fn a_burst_of_which_the_first_plan_sees_a_part_may_need_a_machine_more() {
+    let bought = |first: u32| {
+        let mut scene = Scene::kwok();
+        scene.add_daemon_set("agent", shape(100, 128));
+        scene.want("orders", first, shape(1000, 2048));
+        let plan = scene.turn();
+        scene.want("orders", 10, shape(1000, 2048));
+        (cpus(&scene, &plan), cpus(&scene, &scene.clone().decide()))
+    };
+    assert_eq!(bought(10), (vec![8, 4], vec![]), "all at once");
+    assert_eq!(bought(5), (vec![8], vec![4]), "in steps that fill their machines");
+    // The cheapest for each step, and dearer than for both together: what was bought is bought.
+    assert_eq!(bought(1), (vec![2], vec![8, 4]));
+    assert_eq!(bought(4), (vec![4, 2], vec![8]));
+    assert_eq!(bought(8), (vec![8, 2], vec![4]));
+}
+
 #[test]
 fn waiting_pods_go_to_nodes_with_room_before_anything_is_bought() {
     let mut scene = Scene::kwok();
