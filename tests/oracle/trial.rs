@@ -267,6 +267,11 @@ impl Trial {
                 }
             }
         }
+        if nodes.is_empty() {
+            // Without any node the scheduler takes each try for an error, and repeats it without end: one that has no place for a pod.
+            let name = node_name(self.scene.seed, turn, "spare");
+            nodes.push(node(&name, BTreeMap::new(), &[], &json!({"cpu": "1", "memory": "1Gi", "pods": "0"})));
+        }
         nodes
     }
 }

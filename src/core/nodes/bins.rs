@@ -68,9 +68,14 @@ impl Bin<'_> {
         }
     }
 
-    /// Whether it is a node, and not only one to come.
-    pub(super) const fn is_node(&self) -> bool {
-        matches!(self.labels, Is::Node(_))
+    /// Whether its labels have these values.
+    pub(super) fn is_at(&self, domains: &[(Name, Option<Name>)]) -> bool {
+        domains.iter().all(|(key, value)| match (&self.labels, value) {
+            (_, Some(value)) => self.value(key) == Some(value),
+            (Is::Node(labels), None) => !labels.contains_key(key),
+            // Its machine may have the label.
+            (Is::Claim(_), None) => false,
+        })
     }
 }
 

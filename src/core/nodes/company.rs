@@ -84,7 +84,7 @@ impl HostRules {
         Self { all: rules, ranks: sorted.into_iter().zip(0..).collect() }
     }
 
-    fn rank(&self, id: SelectorId) -> Option<Rank> {
+    pub(super) fn rank(&self, id: SelectorId) -> Option<Rank> {
         self.ranks.get(&id).copied()
     }
 
@@ -129,6 +129,11 @@ impl Needs {
             && self.near.is_empty()
             && self.ports.is_empty()
             && self.attached.is_empty()
+    }
+
+    /// Whether others can be with it on one node that have to be, and it need not be with them.
+    pub(super) fn hosts(&self, others: &Self) -> bool {
+        others.near.iter().all(|id| self.counted.contains(id)) && !others.near.iter().any(|id| self.near.contains(id))
     }
 
     /// Whether they all have to be on one node.

@@ -10,14 +10,14 @@ use super::intent::{Intent, Track, intents};
 use super::launch;
 use super::market::Market;
 use super::offer::{Offers, StockOuts};
-use super::place::{Class, Domains, Placing};
+use super::place::{Class, Lessons, Placing};
 use super::purchase::Purchase;
 use super::retire::{Retiring, dismantle, empties};
 use super::shape::ShapeId;
 use super::workload::WorkloadKey;
 use crate::Timestamp;
 use crate::name::{Key, Name};
-use crate::plan::{Action, Placement, Plan, Unplaced};
+use crate::plan::{Action, Placement, Plan};
 use crate::units::Replicas;
 
 /// What is remembered from turn to turn. ARCHITECTURE.md says what the loss of each part does.
@@ -51,6 +51,9 @@ impl Default for Options {
         Self { effort: 50_000_000, ignore_preferences: false, relax_min_values: false }
     }
 }
+
+/// A turn is tried no more often than this when later purchases upset what was settled before them.
+const TRIES: u32 = 6;
 
 /// Decides for the whole cluster. `wanted` has the replicas that the workload layer decided on for each target.
 #[must_use]
@@ -163,10 +166,10 @@ fn place(
     if classes.is_empty() {
         return Vec::new();
     }
-    let (mut classes, mut short, mut begun) = (classes, Vec::<Unplaced>::new(), Domains::new());
-    for last in [false, false, false, true] {
+    let mut lessons = Lessons::default();
+    for last in (0..TRIES).rev().map(|more| more == 0) {
         let mut market = Market::new(now, cluster, offers, stock);
-        let mut placing = Placing::new(cluster, &mut market, classes.clone(), begun.clone(), options);
+        let mut placing = Placing::new(cluster, &mut market, classes.clone(), lessons.clone(), options);
         placing.settle_all();
         let (mut bought, mut left) = placing.buy_parts();
         // What could not be bought with all preferences may be to be had without.
@@ -175,37 +178,15 @@ fn place(
             bought.extend(more);
             left.extend(still);
         }
-        // Pods that are even over domains and that a limit has cut short in one of them are fewer everywhere: once more, with those that can be had.
-        let missing = placing.cut_short(&left);
-        // And a machine for other pods may be in a domain of which they did not know, and in which they count from then on.
-        let opened = placing.opened(&bought);
-        if missing.is_empty() && opened.is_empty() || last {
-            plan.unplaced.extend(placing.unplaced(left));
+        let learnt = placing.lessons(&bought);
+        if learnt == lessons || last {
+            plan.unplaced = placing.unplaced(left);
             plan.placements = placing.placements;
-            add_to(&mut plan.unplaced, short);
             return bought;
         }
-        for unplaced in placing.unplaced(left) {
-            if let Some(count) = missing.get(&unplaced.shape) {
-                short.push(Unplaced { count: *count, ..unplaced });
-            }
-        }
-        begun.extend(opened);
-        for class in &mut classes {
-            class.count -= missing.get(&class.shape).copied().unwrap_or(0).min(class.count);
-        }
+        lessons = learnt;
     }
     Vec::new()
-}
-
-/// Adds what was left over earlier, each shape once.
-fn add_to(unplaced: &mut Vec<Unplaced>, short: Vec<Unplaced>) {
-    for left in short {
-        match unplaced.iter_mut().find(|known| known.shape == left.shape) {
-            Some(known) => known.count += left.count,
-            None => unplaced.push(left),
-        }
-    }
 }
 
 /// Turns purchases into claims with names that follow from the pool, the moment and the ordinal, so that a replay of the same plan is the same claim.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::market::SiteId;
-use super::place::Placing;
+use super::place::{Placing, Values};
 use super::resources::Resources;
 use super::settle::Ask;
 use super::topology::{Rule, RuleKind};
@@ -12,9 +12,6 @@ use crate::name::Name;
 
 /// No more combinations of domains are looked at for one shape.
 const MOST_DOMAINS: usize = 256;
-
-/// The values of some labels.
-type Values = Vec<(Name, Name)>;
 
 /// Domains over which pods have to be even, by what they depend on, and how many domains had been begun when they were looked up.
 pub(super) type Eligible = BTreeMap<(SiteId, Name, bool, bool, Vec<i64>), (usize, Rc<Vec<Name>>)>;
@@ -62,7 +59,8 @@ impl Placing<'_, '_> {
             for (at, domain) in domains.iter().enumerate().filter(|(_, domain)| !domain.closed) {
                 let (mut allowed, mut crowd) = (count, 0_u64);
                 for (i, rule) in ask.rules.iter().enumerate() {
-                    let Some((_, value)) = domain.values.iter().find(|(key, _)| *key == rule.key) else { continue };
+                    // Who has no value is kept away by nobody.
+                    let Some((_, Some(value))) = domain.values.iter().find(|(key, _)| *key == rule.key) else { continue };
                     allowed = allowed.min(self.allowed(rule, value, least.get(&i).copied().unwrap_or(0)));
                     if matches!(rule.kind, RuleKind::Spread { itself: true, .. }) {
                         crowd += u64::from(self.topology.group_at(rule.group).count(value));
@@ -93,13 +91,15 @@ impl Placing<'_, '_> {
         if min_domains.is_some_and(|wanted| eligible.len() < wanted as usize) {
             return 0;
         }
-        let open =
-            !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(|domain| domain.no_room && domain.site.is_some());
+        let holds_any = |domain: &Domain| domain.no_room && domain.site.is_some() && self.most(ask, &domain.values) >= count;
+        let open = !domains.is_empty() && domains.len() == eligible.len() && domains.iter().all(holds_any);
         let each = count / u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1);
         if other || !open || each < 2 || ask.needs.gathers() {
             return 0;
         }
-        let of = |domain: &Domain| self.topology.group_at(rule.group).count(domain.values.first().map_or("", |(_, value)| value));
+        let of = |domain: &Domain| {
+            self.topology.group_at(rule.group).count(domain.values.first().and_then(|(_, value)| value.as_deref()).unwrap_or_default())
+        };
         let fullest = domains.iter().map(of).max().unwrap_or(0);
         let fewer: Vec<u32> = domains.iter().map(|domain| fullest - of(domain)).collect();
         let sum: u64 = fewer.iter().map(|n| u64::from(*n)).sum();
@@ -120,10 +120,11 @@ impl Placing<'_, '_> {
         let mut moved = step - left;
         if left > 0 {
             // Pods that have to be on one node may have begun in another domain meanwhile.
-            match domain.site.filter(|site| !ask.needs.gathers() || self.can_be_bought(ask, *site)) {
+            let most = self.most(ask, &domain.values).min(left);
+            match domain.site.filter(|site| most > 0 && (!ask.needs.gathers() || self.can_be_bought(ask, *site))) {
                 Some(site) => {
-                    self.buy(ask, site, &domain.values, left);
-                    moved = step;
+                    self.buy(ask, site, &domain.values, most);
+                    moved += most;
                 }
                 None => domain.closed = true,
             }
@@ -183,7 +184,8 @@ impl Placing<'_, '_> {
         let mut found: BTreeSet<Name> = BTreeSet::new();
         let site = self.market.site_for(&ask.shape.wishes, &ask.shape.tolerations, false);
         for value in self.market.values(key).clone() {
-            let own = self.market.narrow(site, key, &value).is_some_and(|site| self.can_be_bought(ask, site));
+            let own = self.market.narrow(site, key, Some(&value)).is_some_and(|site| self.can_be_bought(ask, site))
+                && self.most(ask, &vec![(key.clone(), Some(value.clone()))]) > 0;
             if own || self.begun.contains(&(key.clone(), value.clone())) && self.market.has_domain(key, &value, terms, tolerations) {
                 found.insert(value);
             }
@@ -206,15 +208,20 @@ impl Placing<'_, '_> {
         let keys: BTreeSet<&Name> = ask.rules.iter().map(|rule| &rule.key).collect();
         let mut found: Vec<(Values, Option<SiteId>)> = vec![(Vec::new(), Some(ask.site))];
         for key in keys {
-            let mut values = self.market.values(key).clone();
-            values.extend(self.bins.iter().filter_map(|bin| bin.value(key)).cloned());
+            let known = self.market.values(key).iter().chain(self.bins.iter().filter_map(|bin| bin.value(key)));
+            let mut values: BTreeSet<Option<Name>> = known.cloned().map(Some).collect();
+            // To be even, or near somebody, a pod needs a node with the label.
+            let needless = |rule: &Rule| matches!(rule.kind, RuleKind::Apart { .. } | RuleKind::Refused | RuleKind::Counted);
+            if ask.rules.iter().filter(|rule| rule.key == *key).all(needless) {
+                values.insert(None);
+            }
             let mut more = Vec::new();
             for (fixed, site) in &found {
                 for value in &values {
-                    let narrower = site.and_then(|site| self.market.narrow(site, key, value));
+                    let narrower = site.and_then(|site| self.market.narrow(site, key, value.as_ref()));
                     let mut fixed = fixed.clone();
                     fixed.push((key.clone(), value.clone()));
-                    if narrower.is_some() || self.bins.iter().any(|bin| fixed.iter().all(|(key, value)| bin.value(key) == Some(value))) {
+                    if narrower.is_some() || self.bins.iter().any(|bin| bin.is_at(&fixed)) {
                         more.push((fixed, narrower));
                     }
                 }
@@ -222,7 +229,7 @@ impl Placing<'_, '_> {
             more.truncate(MOST_DOMAINS);
             found = more;
         }
-        let mut shared: BTreeMap<(Name, Name), usize> = BTreeMap::new();
+        let mut shared: BTreeMap<(Name, Option<Name>), usize> = BTreeMap::new();
         if found.first().is_some_and(|(values, _)| values.len() > 1) {
             for value in found.iter().flat_map(|(values, _)| values) {
                 *shared.entry(value.clone()).or_default() += 1;
@@ -234,12 +241,12 @@ impl Placing<'_, '_> {
                 let choice = values.iter().filter_map(|value| shared.get(value).copied()).min().unwrap_or(0);
                 let room = self.bins.iter().any(|bin| {
                     ask.shape.requests.fits(&bin.free)
-                        && values.iter().all(|(key, value)| bin.value(key) == Some(value))
+                        && bin.is_at(&values)
                         && bin.lets_in(&ask.shape.tolerations, ask.heed)
                         && bin.answers(&ask.terms)
                         && bin.company.room_for(&ask.needs, 0, true) > 0
                 });
-                let site = site.filter(|site| self.can_be_bought(ask, *site));
+                let site = site.filter(|site| self.can_be_bought(ask, *site) && self.most(ask, &values) > 0);
                 let unit = site.map_or(i64::MAX, |site| self.unit(site, &ask.shape.requests));
                 Domain { values, choice, site, unit, no_room: !room, closed: false }
             })

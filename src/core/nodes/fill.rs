@@ -301,18 +301,19 @@ impl Packer<'_, '_> {
     /// A machine for pods that have to be with others on one node: those others first, then as many of them as one machine holds. Returns it with the parts
     /// that ask for just that, and whether all of them have to be on that very node.
     pub(super) fn gather(&mut self, stock: &Stock, till: &Till) -> Option<(Option<Machine>, Vec<usize>, bool)> {
-        let first = (0..self.parts.len()).find(|part| stock.counts[*part] > 0 && !self.parts[*part].needs.near.is_empty())?;
-        let near = &self.parts[first].needs.near;
-        let answers = |part: usize| near.iter().all(|id| self.parts[part].needs.counted.contains(id));
-        let joins = |part: usize| self.parts[part].needs.near.iter().any(|id| near.contains(id));
-        let company: Vec<usize> = (0..self.parts.len()).filter(|part| stock.counts[*part] > 0 && joins(*part)).collect();
+        // Those that would only rather be there come after those that have to.
+        let parts = self.parts;
+        let needs = |part: usize| &*parts[part].needs;
+        let waits = || (0..parts.len()).filter(|part| stock.counts[*part] > 0);
+        let first = waits().filter(|part| !needs(*part).near.is_empty()).min_by_key(|part| parts[*part].strict)?;
+        let joins = |part: usize| needs(part).near.iter().any(|id| needs(first).near.contains(id));
+        let company: Vec<usize> = waits().filter(|part| joins(*part)).collect();
         // The smallest of those that it wants to be with, so that as many as can be have room beside it. Where there are some that do not want to be with
         // it in turn, they are where it has to go: kube-scheduler lets its like begin elsewhere only while none of them is anywhere.
-        let hosts: Vec<usize> =
-            (0..self.parts.len()).rev().filter(|part| stock.counts[*part] > 0 && answers(*part) && !joins(*part)).collect();
-        let all_on_one = answers(first) && hosts.is_empty();
+        let hosts: Vec<usize> = waits().rev().filter(|part| needs(*part).hosts(needs(first))).collect();
+        let all_on_one = needs(first).gathers() && hosts.is_empty();
         let mut open = self.begin(stock.families[stock.family_of[first]].site, None);
-        let hosted = all_on_one || hosts.iter().any(|part| self.draw(stock, &mut open, *part, 1, till) > 0);
+        let hosted = all_on_one && parts[first].begins || hosts.iter().any(|part| self.draw(stock, &mut open, *part, 1, till) > 0);
         if !hosted {
             return Some((None, company, all_on_one));
         }

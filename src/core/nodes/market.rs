@@ -35,7 +35,7 @@ pub(super) struct Market<'a> {
     pub(super) goods: Vec<Goods<'a>>,
     sites: Vec<Site>,
     ids: BTreeMap<(Vec<Requirements>, Vec<Toleration>, bool), SiteId>,
-    narrowed: BTreeMap<(SiteId, Name, Name), Option<SiteId>>,
+    narrowed: BTreeMap<(SiteId, Name, Option<Name>), Option<SiteId>>,
     joined: BTreeMap<(SiteId, SiteId), Option<SiteId>>,
     values: BTreeMap<Name, BTreeSet<Name>>,
 }
@@ -221,16 +221,21 @@ impl<'a> Market<'a> {
         SiteId(self.sites.len() - 1)
     }
 
-    /// The site narrowed to one value of a label; none where nothing is sold there.
-    pub(super) fn narrow(&mut self, site: SiteId, key: &Name, value: &Name) -> Option<SiteId> {
-        let known = (site, key.clone(), value.clone());
+    /// The site narrowed to one value of a label, or to machines without it; none where nothing is sold there.
+    pub(super) fn narrow(&mut self, site: SiteId, key: &Name, value: Option<&Name>) -> Option<SiteId> {
+        let known = (site, key.clone(), value.cloned());
         if let Some(known) = self.narrowed.get(&known) {
             return *known;
         }
         let mut ways = Vec::with_capacity(self.stalls.len());
         for (stall, of) in self.stalls.iter().zip(&self.sites[site.0].ways) {
-            let speaks = |way: &Requirements| way.0.contains_key(key) || self.is_given(stall.pool, key);
-            let of: Vec<Requirements> = of.iter().filter(|way| speaks(way)).cloned().collect();
+            let is_given = self.is_given(stall.pool, key);
+            let Some(value) = value else {
+                let lacks = |way: &&Requirements| !is_given && way.0.get(key).is_none_or(Requirement::allows_absence);
+                ways.push(of.iter().filter(lacks).cloned().collect());
+                continue;
+            };
+            let of: Vec<Requirements> = of.iter().filter(|way| is_given || way.0.contains_key(key)).cloned().collect();
             ways.push(fixed(&of, key, value));
         }
         let new = self.add(ways);
@@ -290,7 +295,7 @@ impl<'a> Market<'a> {
         let anything = [Requirements::default()];
         let tolerates_all = [Toleration { key: None, value: None, effect: None }];
         let site = self.site_for(terms.unwrap_or(&anything), tolerations.unwrap_or(&tolerates_all), false);
-        self.narrow(site, key, value).is_some()
+        self.narrow(site, key, Some(value)).is_some()
     }
 
     /// How many types the cloud of a pool sells, whatever the pool asks for.

@@ -163,8 +163,11 @@ impl<'a, 'b> Packer<'a, 'b> {
     /// Packs in every way that is worth trying, and takes the best.
     fn pack(&mut self, tier: usize, wanted: &[Rest]) -> Outcome {
         let till = self.till(tier);
-        // Those that have to be on one node with others are not begun a second time.
-        let can = |(part, _, why): &Rest| *why != Left::NoCompany && self.holds_one(*part, &till);
+        // Those that have to be on one node with others are not begun a second time, and come with those others.
+        let parts = self.parts;
+        let needs = |part: usize| &*parts[part].needs;
+        let is_hosted = |part: usize| wanted.iter().any(|(other, _, _)| needs(*other).hosts(needs(part)));
+        let can = |(part, _, why): &Rest| (*why != Left::NoCompany || is_hosted(*part)) && self.holds_one(*part, &till);
         let (able, unable): (Vec<Rest>, Vec<Rest>) = wanted.iter().copied().partition(can);
         if able.is_empty() {
             return Outcome { machines: Vec::new(), left: unable };

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::bins::{Bin, bins};
 use super::cluster::Cluster;
 use super::company::{HostRules, Needs, Rank};
-use super::constraint::{HOSTNAME, Preferred, Spread, Term};
+use super::constraint::{HOSTNAME, Preferred, Term};
 use super::decide::Options;
 use super::domains::Eligible;
 use super::market::{Market, SiteId};
@@ -19,7 +19,6 @@ use super::purchase::Purchase;
 use super::requirement::{self, Requirement, Requirements};
 use super::resources::Dimensions;
 use super::shape::{Shape, ShapeId};
-use super::taint::in_the_way;
 use super::topology::{Counted, Filter, Topology};
 use crate::name::{Key, Name};
 use crate::plan::Placement;
@@ -45,12 +44,25 @@ pub(super) struct Part {
     pub(super) needs: Rc<Needs>,
     /// Whether some of its preferences still hold.
     pub(super) strict: bool,
+    /// Whether pods that have to be with their like on one node may be the first there.
+    pub(super) begins: bool,
+    /// In which domains, where that matters.
+    pub(super) domains: Values,
     /// Where they are counted.
     pub(super) counted: Vec<Counted>,
 }
 
-/// Labels and their values.
-pub(super) type Domains = BTreeSet<(Name, Name)>;
+/// The values of some labels; none is that of nodes without the label.
+pub(super) type Values = Vec<(Name, Option<Name>)>;
+
+/// What a first try at a turn has shown, for the next: what is settled first depends on what turns out last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Lessons {
+    /// Domains in which machines are bought.
+    begun: BTreeSet<(Name, Name)>,
+    /// How many pods of a class can be bought for in a domain, where limits leave fewer than were wanted.
+    pub(super) most: BTreeMap<(usize, Values), u32>,
+}
 
 /// One turn's placing.
 pub(super) struct Placing<'a, 'b> {
@@ -67,8 +79,13 @@ pub(super) struct Placing<'a, 'b> {
     pub(super) left: Vec<(usize, u32, Vec<NoNode>)>,
     pub(super) asking_taints: bool,
     pub(super) domains: Eligible,
+    pub(super) lessons: Lessons,
     /// Domains in which machines are bought.
-    pub(super) begun: Domains,
+    pub(super) begun: BTreeSet<(Name, Name)>,
+    /// The zones in which volumes that pods of a class share will be made.
+    pub(super) made_in: BTreeMap<usize, Name>,
+    /// How many pods of a class were to be bought for in a domain, and of how many nothing came.
+    pub(super) asked: BTreeMap<(usize, Values), (u32, u32)>,
     /// Selectors with pods that run on whatever node, or have a machine of their own by now.
     pub(super) gathered: BTreeSet<Rank>,
     pub(super) units: BTreeMap<(SiteId, Vec<i64>), i64>,
@@ -77,9 +94,8 @@ pub(super) struct Placing<'a, 'b> {
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
-    /// Begins a turn with these classes: what is there, who is on it, and how many pods of each selector are in each domain. Of the domains in `begun` it is
-    /// known already that machines will be bought there.
-    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, begun: Domains, options: Options) -> Self {
+    /// Begins a turn with these classes: what is there, who is on it, and how many pods of each selector are in each domain.
+    pub(super) fn new(cluster: &'a Cluster, market: &'b mut Market<'a>, classes: Vec<Class>, lessons: Lessons, options: Options) -> Self {
         let shapes = || classes.iter().map(|class| &**cluster.shapes.get(class.shape));
         let running: BTreeSet<ShapeId> =
             cluster.nodes.keys().filter_map(|node| cluster.load(node)).flat_map(|load| load.shapes.keys().copied()).collect();
@@ -110,7 +126,10 @@ impl<'a, 'b> Placing<'a, 'b> {
             left: Vec::new(),
             asking_taints,
             domains: BTreeMap::new(),
-            begun,
+            begun: lessons.begun.clone(),
+            lessons,
+            asked: BTreeMap::new(),
+            made_in: BTreeMap::new(),
             gathered: BTreeSet::new(),
             units: BTreeMap::new(),
             dimensions,
@@ -140,10 +159,7 @@ impl<'a, 'b> Placing<'a, 'b> {
         for (name, node) in &self.cluster.nodes {
             let Some(load) = self.cluster.load(name).filter(|_| !node.deleting && !going.contains(name)) else { continue };
             for (id, count) in &load.shapes {
-                let admits = |filter: &Filter| {
-                    filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(&node.labels).is_none()))
-                        && filter.tolerations.as_ref().is_none_or(|all| in_the_way(&node.taints, all).is_none())
-                };
+                let admits = |filter: &Filter| filter.admits(&node.labels, &node.taints);
                 for counted in self.topology.counted(self.cluster.shapes.get(*id), |key| node.labels.get(key), admits) {
                     let is_spread = self.topology.group_at(counted.group).is_spread;
                     let leaving = if is_spread { load.leaving.get(id).copied().unwrap_or(0) } else { 0 };
@@ -176,10 +192,13 @@ impl<'a, 'b> Placing<'a, 'b> {
                     later.push(class);
                 }
             }
-            // Pods that have to be near others can go once those have gone: again, as long as that helps.
+            // Pods that have to be near others can go once those have gone, and those that are even once there are more in other domains: again, as long as
+            // that helps.
             let waits = |class: &usize| {
                 let shape = self.cluster.shapes.get(self.classes[*class].shape);
-                !shape.near.is_empty() || shape.preferences.iter().any(|p| matches!(p.wish, Preferred::Near(_)))
+                !shape.near.is_empty()
+                    || shape.spreads.iter().any(|spread| spread.key != HOSTNAME)
+                    || shape.preferences.iter().any(|p| matches!(p.wish, Preferred::Near(_)))
             };
             let again = moved && later.iter().any(waits);
             if !again {
@@ -227,7 +246,11 @@ impl<'a, 'b> Placing<'a, 'b> {
         for (id, _) in bought.iter().flat_map(|purchase| &purchase.holds) {
             self.gathered.extend(self.hosts.selecting(self.cluster.shapes.get(*id)));
         }
-        (bought, left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect())
+        let left: Vec<(Part, Left)> = left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect();
+        for (part, _) in left.iter().filter(|(part, _)| !part.domains.is_empty()) {
+            self.asked.entry((part.class, part.domains.clone())).or_default().1 += part.count;
+        }
+        (bought, left)
     }
 
     /// Settles anew, without any preference, what was left over for the sake of one. Returns whether anything was.
@@ -247,34 +270,31 @@ impl<'a, 'b> Placing<'a, 'b> {
         !strict.is_empty()
     }
 
-    /// Domains over which pods have to be even, and which nobody knew of before machines for others were bought there.
-    pub(super) fn opened(&mut self, bought: &[Purchase]) -> Domains {
+    /// What would have been good to know before. Pods that a limit has cut short in one domain may be too many in the others, and a machine may be in a domain
+    /// of which those did not know that have to be even over it.
+    pub(super) fn lessons(&mut self, bought: &[Purchase]) -> Lessons {
+        let mut lessons = self.lessons.clone();
+        for (place, (asked, missed)) in self.asked.iter().filter(|(_, (_, missed))| *missed > 0) {
+            lessons.most.insert(place.clone(), asked - missed);
+        }
         let cluster = self.cluster;
         let spreads = self.classes.iter().flat_map(|class| &cluster.shapes.get(class.shape).spreads);
         let keys: BTreeSet<&Name> = spreads.map(|spread| &spread.key).filter(|key| *key != HOSTNAME).collect();
-        let mut opened = Domains::new();
         for key in keys {
-            let mut values: BTreeSet<Name> = self.begun.iter().filter(|(begun, _)| begun == key).map(|(_, value)| value.clone()).collect();
-            values.extend(self.bins.iter().filter_map(|bin| bin.value(key)).cloned());
-            if !self.market.values(key).iter().all(|value| values.contains(value)) {
-                let new = bought.iter().filter_map(|purchase| self.market.value_of(purchase, key));
-                opened.extend(new.filter(|value| !values.contains(value)).map(|value| (key.clone(), value)));
+            let known = |value: &Name| {
+                self.begun.contains(&(key.clone(), value.clone())) || self.bins.iter().any(|bin| bin.value(key) == Some(value))
+            };
+            // What one of these was to begin, others may begin where it is cut short.
+            let cut_short = lessons.most != self.lessons.most;
+            if !cut_short && self.market.values(key).iter().all(known) {
+                continue;
+            }
+            let reached: BTreeSet<Name> = bought.iter().filter_map(|purchase| self.market.value_of(purchase, key)).collect();
+            if cut_short || !reached.iter().all(known) {
+                lessons.begun.extend(reached.into_iter().map(|value| (key.clone(), value)));
             }
         }
-        opened
-    }
-
-    /// How many pods that have to be even over domains could not be bought, by shape.
-    pub(super) fn cut_short(&self, left: &[(Part, Left)]) -> BTreeMap<ShapeId, u32> {
-        let mut missing = BTreeMap::new();
-        for (part, _) in left.iter().filter(|(part, _)| !self.classes[part.class].spare) {
-            let id = self.classes[part.class].shape;
-            let far = |spread: &Spread| spread.key != HOSTNAME;
-            if self.cluster.shapes.get(id).spreads.iter().any(far) {
-                *missing.entry(id).or_default() += part.count;
-            }
-        }
-        missing
+        lessons
     }
 }
 

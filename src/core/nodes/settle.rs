@@ -1,18 +1,18 @@
 //! Settling the pods of one class: where they may go, with as many of their preferences as can hold, and what has to be bought for the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::ZONE;
 use super::bins::Bin;
 use super::company::{Needs, Rank};
-use super::constraint::{HOSTNAME, Preferred, Term};
+use super::constraint::{HOSTNAME, Preferred, Spread, Term};
 use super::market::{SiteId, fixed};
-use super::place::{Class, Part, Placing};
+use super::place::{Class, Part, Placing, Values};
 use super::requirement::{Requirement, Requirements};
 use super::shape::{Shape, ShapeId};
 use super::storage::VolumeNeeds;
-use super::topology::Rule;
+use super::topology::{Filter, Rule};
 use crate::name::Name;
 use crate::plan::Placement;
 
@@ -138,7 +138,7 @@ impl Placing<'_, '_> {
         if terms.is_empty() {
             return count;
         }
-        if volumes.made_once && count > 1 {
+        if volumes.made_once && (count > 1 || self.made_in.contains_key(&class)) {
             return self.settle_in_one_zone(class, shape, asking, volumes, strict, count);
         }
         let site = self.market.site_for(&terms, &shape.tolerations, asking.heed);
@@ -169,12 +169,17 @@ impl Placing<'_, '_> {
     ) -> u32 {
         let mut zones = self.market.values(&ZONE.into()).clone();
         zones.extend(self.bins.iter().filter_map(|bin| bin.value(ZONE)).cloned());
+        // Where the first of them go, their volume will be.
+        if let Some(zone) = self.made_in.get(&class) {
+            zones.retain(|known| known == zone);
+        }
         for zone in zones {
             let here = [Requirements(BTreeMap::from([(ZONE.into(), Requirement::is(zone.clone()))]))];
             let reach = if volumes.reach.is_empty() { here.to_vec() } else { fixed(&volumes.reach, &ZONE.into(), &zone) };
             let volumes = VolumeNeeds { reach, made_once: false, ..volumes.clone() };
             let left = if volumes.reach.is_empty() { count } else { self.settle_as(class, shape, asking, &volumes, strict, count) };
             if left < count {
+                self.made_in.insert(class, zone);
                 return left;
             }
         }
@@ -183,10 +188,8 @@ impl Placing<'_, '_> {
 
     /// Whether a machine for such a pod is sold.
     pub(super) fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
-        let near_others = ask.needs.near.iter().any(|id| !ask.needs.counted.contains(id));
-        if near_others && !self.has_company_to_come(ask)
-            || !near_others && (self.has_gathered(ask) || self.own_part(ask).is_some_and(|part| part.site != site))
-        {
+        let begun = || self.own_part(ask).is_some_and(|part| part.site != site);
+        if !ask.needs.near.is_empty() && (!self.may_begin(ask) || begun()) && !self.has_company_to_come(ask) {
             return false;
         }
         self.market.site(site).by_price.iter().rev().any(|i| {
@@ -197,10 +200,10 @@ impl Placing<'_, '_> {
         })
     }
 
-    /// Whether pods that it has to be with on one node are on one already: then it cannot begin elsewhere.
-    fn has_gathered(&self, ask: &Ask<'_>) -> bool {
+    /// Whether it may be the first of those that it has to be with on one node: they are its like, and nobody is anywhere yet.
+    fn may_begin(&self, ask: &Ask<'_>) -> bool {
         let here = |id: &Rank| self.gathered.contains(id) || self.bins.iter().any(|bin| bin.company.count(*id) > 0);
-        !ask.needs.near.is_empty() && ask.needs.near.iter().all(here)
+        ask.needs.near.iter().all(|id| ask.needs.counted.contains(id) && !here(id))
     }
 
     /// Where the first of its class will be bought, for pods that all have to be on one node.
@@ -209,15 +212,26 @@ impl Placing<'_, '_> {
         self.parts.iter().find(|part| gathers && part.class == ask.class)
     }
 
-    /// Whether pods that it has to be with on one node will be on machines to be bought.
+    /// Whether others that it has to be with on one node will be on machines to be bought.
     fn has_company_to_come(&self, ask: &Ask<'_>) -> bool {
-        ask.needs.near.iter().all(|id| ask.needs.counted.contains(id) || self.parts.iter().any(|part| part.needs.counted.contains(id)))
+        let comes = |id: &Rank| self.parts.iter().any(|part| part.class != ask.class && part.needs.counted.contains(id));
+        ask.needs.near.iter().all(comes)
+    }
+
+    /// For how many more pods machines can be bought in a domain, as far as is known.
+    pub(super) fn most(&self, ask: &Ask<'_>, domains: &Values) -> u32 {
+        let place = (ask.class, domains.clone());
+        let (asked, missed) = self.asked.get(&place).copied().unwrap_or_default();
+        self.lessons.most.get(&place).map_or(u32::MAX, |most| (most + missed).saturating_sub(asked))
     }
 
     /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
-    pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Name)], count: u32) -> u32 {
-        self.begun.extend(domains.iter().cloned());
-        let value = |key: &Name| domains.iter().find(|(known, _)| known == key).map(|(_, value)| value);
+    pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Option<Name>)], count: u32) -> u32 {
+        if !domains.is_empty() {
+            self.begun.extend(domains.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
+            self.asked.entry((ask.class, domains.to_vec())).or_default().0 += count;
+        }
+        let value = |key: &Name| domains.iter().find(|(known, _)| known == key).and_then(|(_, value)| value.as_ref());
         let counted = self.topology.counted(ask.shape, value, |filter| self.market.could_be(site, filter));
         counted.iter().for_each(|counted| self.topology.record(counted, count));
         let strict = ask.strict;
@@ -225,26 +239,35 @@ impl Placing<'_, '_> {
             Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
                 last.count += count
             }
-            _ => self.parts.push(Part { class: ask.class, count, site, needs: Rc::clone(&ask.needs), strict, counted }),
+            _ => self.parts.push(Part {
+                class: ask.class,
+                count,
+                site,
+                needs: Rc::clone(&ask.needs),
+                strict,
+                begins: self.may_begin(ask),
+                domains: domains.to_vec(),
+                counted,
+            }),
         }
         0
     }
 
     /// Puts as many of `count` pods as fit into the bins with these labels, in the bins' order. Returns how many are left over.
-    pub(super) fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], count: u32) -> u32 {
+    pub(super) fn fill(&mut self, ask: &Ask<'_>, domains: &[(Name, Option<Name>)], count: u32) -> u32 {
         self.fill_to(ask, domains, count, 0)
     }
 
-    fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Name)], mut count: u32, lift: u32) -> u32 {
+    fn fill_to(&mut self, ask: &Ask<'_>, domains: &[(Name, Option<Name>)], mut count: u32, lift: u32) -> u32 {
         // Pods that have to be with their like on one node may begin where nobody is only while nobody is anywhere.
-        let mut first = ask.needs.gathers() && !self.has_gathered(ask) && self.own_part(ask).is_none();
+        let mut first = ask.needs.gathers() && self.may_begin(ask) && self.own_part(ask).is_none();
         for at in 0..self.bins.len() {
             if count == 0 {
                 break;
             }
             let bin = &self.bins[at];
             if !ask.shape.requests.fits(&bin.free)
-                || !domains.iter().all(|(key, value)| bin.value(key) == Some(value))
+                || !bin.is_at(domains)
                 || !bin.lets_in(&ask.shape.tolerations, ask.heed)
                 || !bin.answers(&ask.terms)
             {
@@ -264,19 +287,32 @@ impl Placing<'_, '_> {
 
     /// Where no machine can be bought, pods that are spread over nodes may pile up on those that there are, as long as they do so evenly.
     fn fill_evenly(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
-        if ask.needs.caps.is_empty() {
-            return count;
-        }
-        loop {
-            let open = |bin: &&Bin<'_>| bin.is_node() && bin.lets_in(&ask.shape.tolerations, ask.heed) && bin.answers(&ask.terms);
-            let fewest = |id: Rank| self.bins.iter().filter(open).map(|bin| bin.company.count(id)).min().unwrap_or(0);
-            let lift = ask.needs.caps.iter().map(|(id, _)| fewest(*id)).min().unwrap_or(0);
+        while count > 0 {
+            let by_host = ask.shape.spreads.iter().filter(|spread| spread.key == HOSTNAME);
+            let lift = by_host.map(|spread| self.fewest(ask, spread)).min().unwrap_or(0);
             let left = if lift > 0 { self.fill_to(ask, &[], count, lift) } else { count };
-            if left == count || left == 0 {
-                return left;
+            if left == count {
+                break;
             }
             count = left;
         }
+        count
+    }
+
+    /// How many pods of a spread over nodes every node has that it looks at, those to come included.
+    fn fewest(&self, ask: &Ask<'_>, spread: &Spread) -> u32 {
+        let filter = Filter::of(ask.shape, spread);
+        let comes = self.parts.iter().any(|part| self.market.could_be(part.site, &filter));
+        let nodes: Vec<&Bin<'_>> = self.bins.iter().filter(|bin| bin.is_meant_by(&filter)).collect();
+        let known: BTreeSet<&Name> = self.bins.iter().map(|bin| bin.name).collect();
+        // A node that takes no pod, as it is not ready, is one of them.
+        let other = self.cluster.nodes.iter().any(|(name, node)| !known.contains(name) && filter.admits(&node.labels, &node.taints));
+        let (true, Some(rank)) =
+            (!comes && !other && spread.min_domains.is_none_or(|wanted| nodes.len() >= wanted as usize), self.hosts.rank(spread.selector))
+        else {
+            return 0;
+        };
+        nodes.iter().map(|bin| bin.company.count(rank)).min().unwrap_or(0)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::constraint::{HOSTNAME, Preferred, Spread, Term};
-use super::requirement::Requirements;
+use super::requirement::{Labels, Requirements};
 use super::selector::SelectorId;
 use super::shape::Shape;
-use super::taint::Toleration;
+use super::taint::{Taint, Toleration, in_the_way};
 use crate::name::Name;
 
 /// Counts by domain for each label and selector that some pod asks about.
@@ -70,6 +70,23 @@ pub(super) enum RuleKind {
     Counted,
 }
 
+impl Filter {
+    /// The nodes that a spread constraint of this shape looks at.
+    pub(super) fn of(shape: &Shape, spread: &Spread) -> Self {
+        let plain = shape.wishes.iter().all(|wishes| wishes.0.is_empty());
+        Self {
+            wishes: (spread.by_affinity && !plain).then(|| shape.wishes.clone()),
+            tolerations: spread.by_taints.then(|| shape.tolerations.clone()),
+        }
+    }
+
+    /// Whether a node with these labels and taints is one of them.
+    pub(super) fn admits(&self, labels: &Labels, taints: &[Taint]) -> bool {
+        self.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.unanswered_by(labels).is_none()))
+            && self.tolerations.as_ref().is_none_or(|all| in_the_way(taints, all).is_none())
+    }
+}
+
 impl Topology {
     /// Makes sure that what this shape asks about is counted.
     pub(super) fn learn(&mut self, shape: &Shape) {
@@ -102,11 +119,7 @@ impl Topology {
         if spread.key == HOSTNAME {
             return None;
         }
-        let plain = shape.wishes.iter().all(|wishes| wishes.0.is_empty());
-        let filter = Filter {
-            wishes: (spread.by_affinity && !plain).then(|| shape.wishes.clone()),
-            tolerations: spread.by_taints.then(|| shape.tolerations.clone()),
-        };
+        let filter = Filter::of(shape, spread);
         let filter = (filter.wishes.is_some() || filter.tolerations.is_some()).then_some(filter);
         Some(self.group((spread.key.clone(), spread.selector, filter, true)))
     }

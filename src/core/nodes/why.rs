@@ -16,20 +16,20 @@ use crate::plan::Unplaced;
 use crate::reason::NoNode;
 
 /// What speaks against each pool, those that are preferred first. A pool against which nothing speaks has no line: then it is the company that a pod would
-/// keep, of which its class knows.
-pub(super) fn why_not(market: &mut Market<'_>, shape: &Shape) -> Vec<NoNode> {
+/// keep, of which its class knows. `cut_short` says that limits left fewer machines in some domain than were wanted.
+pub(super) fn why_not(market: &mut Market<'_>, shape: &Shape, cut_short: bool) -> Vec<NoNode> {
     let mut reasons = Vec::new();
     for pool in by_weight(market.cluster) {
         match market.admit(pool, shape) {
             Err(reason) => reasons.push(reason),
-            Ok(()) => reasons.extend(of_stall(market, pool, shape)),
+            Ok(()) => reasons.extend(of_stall(market, pool, shape, cut_short)),
         }
     }
     reasons
 }
 
 /// Why nothing of a pool that takes such pods was bought.
-fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNode> {
+fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape, cut_short: bool) -> Option<NoNode> {
     let at = market.stalls.iter().position(|stall| stall.pool.name == pool.name)?;
     let site = market.site_for(&shape.wishes, &shape.tolerations, false);
     let Stall { used, nodes, types, out, .. } = &market.stalls[at];
@@ -42,7 +42,7 @@ fn of_stall(market: &mut Market<'_>, pool: &Pool, shape: &Shape) -> Option<NoNod
     let shut = || fitting.iter().map(|i| &market.goods[*i]).filter(|goods| goods.closed).map(|goods| &goods.kind.capacity);
     // A limit that leaves some types is no reason of its own, unless there is no other: then those types are too few or too small for the company.
     let all_shut = fitting.iter().all(|i| market.goods[*i].closed)
-        || shut().next().is_some() && shape.near.is_empty() && shape.spreads.is_empty() && shape.apart.is_empty();
+        || shut().next().is_some() && (cut_short || shape.near.is_empty() && shape.spreads.is_empty() && shape.apart.is_empty());
     let limits = &pool.limits;
     if let Some(resource) = shut().find_map(|capacity| limits.exceeded_by(used, *nodes, capacity)).filter(|_| all_shut) {
         let pool = pool.name.clone();
@@ -99,7 +99,8 @@ impl Placing<'_, '_> {
             }
             let alone = reasons.iter().any(|reason| matches!(reason, NoNode::Beyond { .. } | NoNode::Volume { .. }));
             if !alone {
-                reasons.extend(why_not(self.market, self.cluster.shapes.get(shape)));
+                let cut_short = self.lessons.most.keys().any(|(known, _)| *known == class);
+                reasons.extend(why_not(self.market, self.cluster.shapes.get(shape), cut_short));
             }
             let mut known = BTreeSet::new();
             reasons.retain(|reason| known.insert(reason.clone()));
