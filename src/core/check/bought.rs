@@ -104,27 +104,30 @@ fn against_type(
 
 /// The labels of the node that this offering would become; none where the claim does not allow the offering.
 fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Option<Labels> {
+    let sold_as = [(INSTANCE_TYPE, kind.name.as_str()), (ZONE, offering.zone.as_str()), (CAPACITY_TYPE, offering.capacity_type.label())];
+    // Most offerings of a type are of another zone or are paid for otherwise: that is asked before all labels are put together.
+    if sold_as.iter().any(|(key, value)| spec.wishes.0.get(*key).is_some_and(|wish| !wish.allows(value))) {
+        return None;
+    }
     let mut labels = Labels::new();
     for (key, wish) in &spec.wishes.0 {
         labels.extend(wish.listed().and_then(|values| values.first()).map(|value| (key.clone(), value.clone())));
     }
     labels.extend(spec.labels.clone());
     for (key, wish) in &kind.labels.0 {
-        let narrowed = spec.wishes.0.get(key).map_or_else(|| wish.clone(), |mine| mine.and(wish));
-        match narrowed.listed().and_then(|values| values.first()) {
-            Some(value) => _ = labels.insert(key.clone(), value.clone()),
+        let mine = spec.wishes.0.get(key);
+        // A list is by far the most frequent, and needs no set that holds what both allow.
+        let value = match wish.listed() {
+            Some(values) => values.iter().find(|value| mine.is_none_or(|mine| mine.allows(value))).cloned(),
+            None => mine.and_then(|mine| mine.and(wish).listed()?.first().cloned()),
+        };
+        match value {
+            Some(value) => _ = labels.insert(key.clone(), value),
             None => _ = labels.remove(key),
         }
     }
-    let own = [
-        (INSTANCE_TYPE, kind.name.as_str()),
-        (ZONE, offering.zone.as_str()),
-        (CAPACITY_TYPE, offering.capacity_type.label()),
-        (NODE_POOL, spec.pool.as_str()),
-        (REGISTERED, "true"),
-        (INITIALIZED, "true"),
-    ];
-    labels.extend(own.map(|(key, value)| (Name::from(key), Name::from(value))));
+    let own = [(NODE_POOL, spec.pool.as_str()), (REGISTERED, "true"), (INITIALIZED, "true")];
+    labels.extend(sold_as.into_iter().chain(own).map(|(key, value)| (Name::from(key), Name::from(value))));
     spec.wishes.unanswered_by(&labels).is_none().then_some(labels)
 }
 
