@@ -285,4 +285,15 @@ fn new_machines_count_for_a_spread() {
     plan.placements[0].count = 3;
     let all = wrong(&scene, &plan);
     assert!(matches!(&all[..], [one] if one.contains("which would have 3 of") && one.contains("(action ")), "{all:?}");
+    // What an earlier turn meant for a claim was looked at then; more than that is looked at now.
+    scene.carry_out(&plan);
+    let mut again = Plan { actions: Vec::new(), ..plan };
+    assert_eq!(wrong(&scene, &again), NOTHING);
+    again.placements[0].count = 4;
+    assert_eq!(wrong(&scene, &again).len(), 1);
+    // What goes to nodes that are there may be bound before any claim has one.
+    scene.add_node("old", "c-4x-amd64-linux");
+    let shape = again.placements[0].shape;
+    again.placements = [("old", 2), (&*again.placements[1].on, 1)].map(|(on, count)| Placement { on: on.into(), shape, count }).into();
+    assert_eq!(wrong(&scene, &again), NOTHING);
 }

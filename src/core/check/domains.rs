@@ -66,6 +66,8 @@ pub(super) struct Entry {
     /// How many of them are on their way out.
     pub(super) leaving: u32,
     pub(super) planned: bool,
+    /// Whether more of them are meant for it than an earlier turn meant.
+    pub(super) fresh: bool,
     /// What each has to do with it.
     pub(super) part: Part,
 }
@@ -247,10 +249,11 @@ impl<'a> Domains<'a> {
             });
             let planned = places.get(spot.on).into_iter().flat_map(|place| &place.pods).map(|(shape, count)| (*shape, *count, 0, true));
             for (shape, count, leaving, planned) in running.chain(planned) {
+                let fresh = planned && count > spot.is.meant(shape, load);
                 for (group, key, part) in groups.parts(self.cluster, &self.keys, shape) {
                     let domain = spot.domains.get(*key).copied().flatten().unwrap_or(UNKNOWN);
                     let group = u32::try_from(*group).unwrap_or(u32::MAX);
-                    entries.push(Entry { group, domain, spot: at, shape, count, leaving, planned, part: *part });
+                    entries.push(Entry { group, domain, spot: at, shape, count, leaving, planned, fresh, part: *part });
                 }
             }
         }
@@ -280,6 +283,10 @@ impl<'a> Domains<'a> {
 
     pub(super) fn stays(&self, entry: &Entry) -> bool {
         self.spots.get(entry.spot).is_some_and(|spot| spot.stays)
+    }
+
+    pub(super) fn is_node(&self, entry: &Entry) -> bool {
+        self.spots.get(entry.spot).is_some_and(|spot| matches!(spot.is, Is::Node(..)))
     }
 
     /// What people call pods of this entry.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::Name;
 use crate::nodes::claim::{Claim, ClaimSpec};
-use crate::nodes::cluster::{Cluster, Node};
+use crate::nodes::cluster::{Cluster, Load, Node};
 use crate::nodes::shape::ShapeId;
 use crate::nodes::workload::Template;
 use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
@@ -76,6 +76,13 @@ impl<'a> Is<'a> {
             Self::New(_, spec) => value_by(spec, key),
             Self::Nothing => None,
         }
+    }
+
+    /// How many pods of this shape an earlier turn meant for it that are not among those that run there.
+    pub(super) fn meant(&self, shape: ShapeId, load: Option<&Load>) -> u32 {
+        let (Self::Node(_, Some(claim)) | Self::Claim(claim)) = self else { return 0 };
+        let meant: u32 = claim.meant_for.iter().filter(|(of, _)| *of == shape).map(|(_, count)| *count).sum();
+        meant.saturating_sub(load.and_then(|load| load.shapes.get(&shape)).copied().unwrap_or(0))
     }
 
     /// The action that creates it.

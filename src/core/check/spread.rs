@@ -24,7 +24,11 @@ struct There<'e> {
 ///
 /// Of the pods that ask, one comes last to the domain and finds the others there; those that are counted and do not ask may come after it, and in other
 /// domains before it. So only those that ask and those that run are counted where there may be too many, and everybody where there may be too few. The
-/// emptiest is sought among the domains of nodes that are there and of claims to which pods of the same shape go.
+/// emptiest is sought among the domains of nodes that are there and, for pods that go to claims, of claims to which pods of the same shape go: those on nodes may
+/// be bound before any claim has one.
+///
+/// A domain to which only those go that an earlier turn meant for it was looked at then. Since, the scheduler has bound others where nodes came first, and will
+/// bind the rest evenly to the room that was bought for all of them, whichever part of it is expected here.
 pub(super) fn even<'a>(domains: &mut Domains<'a>, group: &Group<'a>, admitted: &Admitted<'a>, pods: &[Entry], breaches: &mut Vec<Breach>) {
     let all: Vec<There<'_>> = by_domain(pods).map(|there| who_is(domains, group, admitted, there)).collect();
     // Most plans stay below maxSkew wherever the emptiest is.
@@ -33,8 +37,8 @@ pub(super) fn even<'a>(domains: &mut Domains<'a>, group: &Group<'a>, admitted: &
     }
     let undecided: u32 = pods.iter().filter(|entry| entry.domain == UNKNOWN && entry.planned && entry.part.counted).map(|e| e.count).sum();
     let known = domains.count(group);
-    let eligible = domains.eligible(group, admitted);
     let of = |domain: &u32| all.binary_search_by_key(domain, |there| there.domain).map_or(0, |at| all[at].all);
+    let eligible = domains.eligible(group, admitted);
     let of_nodes = if eligible.len() > all.len() { Some(0) } else { eligible.iter().map(of).min() };
     let mut of_shape: BTreeMap<ShapeId, u32> = BTreeMap::new();
     for (there, (entry, _)) in all.iter().flat_map(|there| there.asking.iter().map(move |asking| (there, asking))) {
@@ -44,7 +48,8 @@ pub(super) fn even<'a>(domains: &mut Domains<'a>, group: &Group<'a>, admitted: &
         if spread.min_domains.is_some_and(|wanted| known < wanted as usize) {
             return 0;
         }
-        of_nodes.into_iter().chain(of_shape.get(&entry.shape).copied()).min().unwrap_or(0).saturating_add(undecided)
+        let of_claims = of_shape.get(&entry.shape).copied().filter(|_| of_nodes.is_none() || !domains.is_node(entry));
+        of_nodes.into_iter().chain(of_claims).min().unwrap_or(0).saturating_add(undecided)
     };
     for there in &all {
         let Some((entry, spread, count)) = there.beyond(|entry, spread| spread.max_skew.saturating_add(least(entry, spread))) else {
@@ -87,6 +92,9 @@ fn who_is<'e, 'a: 'e>(domains: &Domains<'a>, group: &Group<'a>, admitted: &Admit
 impl<'e> There<'e> {
     /// A pod that would find more here than it may, and how many. Of those that ask, the ones that may find fewest come first.
     fn beyond(&self, may_find: impl Fn(&Entry, &Spread) -> u32) -> Option<(&'e Entry, &'e Spread, u32)> {
+        if !self.asking.iter().any(|(entry, _)| entry.fresh) {
+            return None;
+        }
         let mut asking: Vec<(u32, &Entry, &Spread)> =
             self.asking.iter().map(|(entry, spread)| (may_find(entry, spread), *entry, *spread)).collect();
         asking.sort_by_key(|(most, _, _)| *most);
