@@ -4,19 +4,25 @@
 //! uses nothing of the planner's own packing, bins or bookings.
 
 mod bought;
+mod company;
+mod domains;
+mod fit;
 mod leaving;
+mod places;
 mod room;
+mod spread;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::Timestamp;
 use crate::name::Name;
+use crate::nodes::DISRUPTED;
 use crate::nodes::cluster::{Cluster, Pod};
+use crate::nodes::constraint::HostPort;
 use crate::nodes::launch::{INITIALIZED, REGISTERED};
 use crate::nodes::offer::Offers;
 use crate::nodes::workload::WorkloadKey;
-use crate::nodes::{DISRUPTED, shape::Shape};
 use crate::plan::{Action, ActionKey, Plan};
 use crate::units::Replicas;
 
@@ -52,6 +58,13 @@ pub enum Wrong {
     NowhereToGo { on: Name },
     Overfull { on: Name, resource: Name },
     NotLetIn { on: Name, label_or_taint: Name },
+    PortTaken { on: Name, port: HostPort, pod: String },
+    VolumesElsewhere { on: Name, pod: String, why: String },
+    TooManyVolumes { on: Name, driver: Name },
+    NoDomain { on: Name, key: Name, pod: String },
+    Together { key: Name, domain: Name, pod: String, other: String },
+    Alone { key: Name, domain: Name, pod: String },
+    Uneven { key: Name, domain: Name, pod: String, count: u32, least: u32, max_skew: u32 },
     Restless,
 }
 
@@ -87,6 +100,20 @@ impl fmt::Display for Wrong {
             Self::NowhereToGo { on } => write!(f, "pods are meant for {on}, which takes no pods"),
             Self::Overfull { on, resource } => write!(f, "pods are meant for {on}, which has too little {resource} left"),
             Self::NotLetIn { on, label_or_taint } => write!(f, "pods are meant for {on}, and {label_or_taint} keeps them away"),
+            Self::PortTaken { on, port, pod } => write!(f, "{pod} is meant for {on}, where its host port {port} is taken"),
+            Self::VolumesElsewhere { on, pod, why } => write!(f, "{pod} is meant for {on}, where it cannot use its volumes: {why}"),
+            Self::TooManyVolumes { on, driver } => write!(f, "pods are meant for {on}, which cannot hold so many volumes of {driver}"),
+            Self::NoDomain { on, key, pod } => write!(f, "{pod} is meant for {on}, which has no label {key}, and minds who is where by it"),
+            Self::Together { key, domain, pod, other } => {
+                write!(f, "{pod} is meant for {domain} ({key}) beside {other}, and one of them refuses the other there")
+            }
+            Self::Alone { key, domain, pod } => {
+                write!(f, "{pod} is meant for {domain} ({key}), where none of the pods will be that it has to be near")
+            }
+            Self::Uneven { key, domain, pod, count, least, max_skew } => write!(
+                f,
+                "{pod} is meant for {domain} ({key}), which would have {count} of the pods that it is spread with; the emptiest has {least}, and maxSkew is {max_skew}"
+            ),
             Self::Restless => f.write_str("nothing waits and nothing is in motion, and there is something to do all the same"),
         }
     }
@@ -113,12 +140,15 @@ impl Breach {
 #[must_use]
 pub fn check(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>, offers: &Offers, plan: &Plan) -> Vec<Breach> {
     let mut breaches = Vec::new();
+    let owners = places::owners(cluster);
+    let places = places::places(cluster, &owners, plan);
     repeated_keys(plan, &mut breaches);
-    bought::created(cluster, offers, plan, &mut breaches);
+    bought::created(cluster, offers, plan, &places, &mut breaches);
     bought::limits(cluster, offers, plan, &mut breaches);
     bought::launched(cluster, offers, plan, &mut breaches);
-    leaving::chosen(now, cluster, plan, &mut breaches);
-    room::placements(cluster, plan, &mut breaches);
+    leaving::chosen(now, cluster, &owners, plan, &mut breaches);
+    room::placements(cluster, &places, &mut breaches);
+    domains::kept(cluster, &owners, &places, &mut breaches);
     if is_still(now, cluster, wanted) {
         let acts: Vec<usize> = indexed(plan).filter(|(_, action)| !is_of_workloads(action)).map(|(i, _)| i).collect();
         if !acts.is_empty() {
@@ -153,22 +183,6 @@ fn works(pod: &Pod) -> bool {
     pod.role == PodRole::Work && pod.phase != PodPhase::Ended
 }
 
-/// The label or taint that keeps pods of this shape off a node with these labels and taints.
-fn kept_off(shape: &Shape, labels: &crate::nodes::requirement::Labels, taints: &[crate::nodes::taint::Taint]) -> Option<Name> {
-    use crate::nodes::taint::Effect;
-    let keeps = |taint: &&crate::nodes::taint::Taint| {
-        taint.effect != Effect::PreferNoSchedule && !shape.tolerations.iter().any(|toleration| toleration.tolerates(taint))
-    };
-    if let Some(taint) = taints.iter().find(keeps) {
-        return Some(taint.key.clone());
-    }
-    let refusals: Vec<Option<&Name>> = shape.wishes.iter().map(|term| term.unanswered_by(labels)).collect();
-    if refusals.iter().any(Option::is_none) {
-        return None;
-    }
-    Some(refusals.into_iter().flatten().next().cloned().unwrap_or_else(|| "any label".into()))
-}
-
 /// Whether there is nothing to do: no pod waits or is still to come, every claim is a node that is ready for pods, and no node could be taken away.
 fn is_still(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Replicas>) -> bool {
     let settled = cluster.claims.values().all(|claim| {
@@ -194,3 +208,7 @@ fn is_still(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Re
 #[cfg(test)]
 #[path = "check_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "check/beside_tests.rs"]
+mod beside_tests;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Breach, Wrong, indexed, kept_off};
+use super::fit::{Guests, Misfit, Seat, daemons, lacking};
+use super::places::Places;
+use super::{Breach, Wrong, indexed};
 use crate::name::Name;
 use crate::nodes::claim::{Claim, ClaimSpec};
 use crate::nodes::cluster::Cluster;
@@ -10,15 +12,12 @@ use crate::nodes::constraint::HOSTNAME;
 use crate::nodes::launch::{INITIALIZED, REGISTERED};
 use crate::nodes::offer::{InstanceType, Offering, OfferingKey, Offers};
 use crate::nodes::pool::Pool;
-use crate::nodes::requirement::{self, Labels};
-use crate::nodes::resources::Resources;
-use crate::nodes::shape::ShapeId;
+use crate::nodes::requirement::{self, Labels, Requirements};
 use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
 use crate::plan::{Action, Plan};
 
-/// New claims: of a pool that can be used and that they agree with, and large enough for their pods whichever of their types is bought.
-pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches: &mut Vec<Breach>) {
-    let meant = plan.by_place();
+/// New claims: of a pool that can be used and that they agree with, and right for their pods whichever of their types is bought.
+pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, places: &Places<'_>, breaches: &mut Vec<Breach>) {
     for (i, action) in indexed(plan) {
         let Action::CreateClaim { name, spec } = action else { continue };
         // A claim that was planned in an earlier turn was looked at then; what is meant for it now is an expectation.
@@ -26,7 +25,7 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
             continue;
         }
         let mut wrong = Vec::new();
-        let pods = meant.get(name).map_or(&[][..], |pods| pods);
+        let guests = Guests::of(cluster, places.get(name).into_iter().flat_map(|place| &place.pods));
         match cluster.pools.get(&spec.pool) {
             None => wrong.push(Wrong::NoPool { claim: name.clone(), pool: spec.pool.clone() }),
             Some(pool) => against_pool(name, spec, pool, &mut wrong),
@@ -36,7 +35,9 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, breaches:
         }
         for instance_type in &spec.types {
             let kind = offers.find(&spec.class, instance_type);
-            wrong.extend(against_type(cluster, name, spec, instance_type, kind, pods));
+            let what = against_type(cluster, name, spec, instance_type, kind, &guests);
+            // What does not depend on the type is said once.
+            wrong.extend(what.filter(|what| !wrong.contains(what)));
         }
         breaches.extend(wrong.into_iter().map(|what| Breach::of(what, [i])));
     }
@@ -71,7 +72,7 @@ fn against_type(
     spec: &ClaimSpec,
     listed: &Name,
     kind: Option<&InstanceType>,
-    pods: &[(ShapeId, u32)],
+    guests: &Guests<'_>,
 ) -> Option<Wrong> {
     let not_sold = || Some(Wrong::NotSold { claim: name.clone(), instance_type: listed.clone() });
     let Some(kind) = kind else { return not_sold() };
@@ -83,22 +84,19 @@ fn against_type(
     for mut labels in nodes {
         // It will have a name, which nobody knows yet.
         labels.extend([HOSTNAME, requirement::NAME].map(|key| (key.into(), "/".into())));
-        for (shape, _) in pods {
-            if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &spec.taints) {
-                return Some(Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint });
-            }
+        let refuses = |wishes: &Requirements| wishes.unanswered_by(&labels).cloned();
+        let mut seat = Seat::of(&kind.allocatable, &spec.taints, &refuses);
+        for daemon in daemons(cluster, &spec.taints, &refuses) {
+            seat.needed.add(&daemon.requests, 1);
+            seat.ports.extend(&daemon.ports);
         }
-        let mut sum = Resources::default();
-        for (shape, count) in pods {
-            sum.add(&cluster.shapes.get(*shape).requests, *count);
-        }
-        for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
-            if kept_off(daemon, &labels, &spec.taints).is_none() {
-                sum.add(&daemon.requests, 1);
-            }
-        }
-        if let Some(resource) = lacking(&sum, &kind.allocatable) {
-            return Some(Wrong::TooSmall { claim: name.clone(), instance_type: listed.clone(), resource });
+        let what = guests.misfit(cluster, &seat).map(|misfit| match misfit {
+            Misfit::KeptOff(label_or_taint) => Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint },
+            Misfit::Short(resource) => Wrong::TooSmall { claim: name.clone(), instance_type: listed.clone(), resource },
+            other => other.on(cluster, name),
+        });
+        if what.is_some() {
+            return what;
         }
     }
     None
@@ -106,35 +104,31 @@ fn against_type(
 
 /// The labels of the node that this offering would become; none where the claim does not allow the offering.
 fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Option<Labels> {
+    let sold_as = [(INSTANCE_TYPE, kind.name.as_str()), (ZONE, offering.zone.as_str()), (CAPACITY_TYPE, offering.capacity_type.label())];
+    // Most offerings of a type are of another zone or are paid for otherwise: that is asked before all labels are put together.
+    if sold_as.iter().any(|(key, value)| spec.wishes.0.get(*key).is_some_and(|wish| !wish.allows(value))) {
+        return None;
+    }
     let mut labels = Labels::new();
     for (key, wish) in &spec.wishes.0 {
         labels.extend(wish.listed().and_then(|values| values.first()).map(|value| (key.clone(), value.clone())));
     }
     labels.extend(spec.labels.clone());
     for (key, wish) in &kind.labels.0 {
-        let narrowed = spec.wishes.0.get(key).map_or_else(|| wish.clone(), |mine| mine.and(wish));
-        match narrowed.listed().and_then(|values| values.first()) {
-            Some(value) => _ = labels.insert(key.clone(), value.clone()),
+        let mine = spec.wishes.0.get(key);
+        // A list is by far the most frequent, and needs no set that holds what both allow.
+        let value = match wish.listed() {
+            Some(values) => values.iter().find(|value| mine.is_none_or(|mine| mine.allows(value))).cloned(),
+            None => mine.and_then(|mine| mine.and(wish).listed()?.first().cloned()),
+        };
+        match value {
+            Some(value) => _ = labels.insert(key.clone(), value),
             None => _ = labels.remove(key),
         }
     }
-    let own = [
-        (INSTANCE_TYPE, kind.name.as_str()),
-        (ZONE, offering.zone.as_str()),
-        (CAPACITY_TYPE, offering.capacity_type.label()),
-        (NODE_POOL, spec.pool.as_str()),
-        (REGISTERED, "true"),
-        (INITIALIZED, "true"),
-    ];
-    labels.extend(own.map(|(key, value)| (Name::from(key), Name::from(value))));
+    let own = [(NODE_POOL, spec.pool.as_str()), (REGISTERED, "true"), (INITIALIZED, "true")];
+    labels.extend(sold_as.into_iter().chain(own).map(|(key, value)| (Name::from(key), Name::from(value))));
     spec.wishes.unanswered_by(&labels).is_none().then_some(labels)
-}
-
-/// The first resource of which there is not enough.
-pub(super) fn lacking(want: &Resources, have: &Resources) -> Option<Name> {
-    let short = |name: &&str| want.get(name) > have.get(name).max(0);
-    let plain = ["cpu", "memory", "ephemeral-storage", "pods"].iter().find(|name| short(name)).map(|name| Name::from(*name));
-    plain.or_else(|| want.extended.keys().find(|name| short(&name.as_str())).cloned())
 }
 
 /// Limits hold with every claim counted as the largest machine that it may become.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::places::Owners;
 use super::{Breach, Wrong, indexed, works};
 use crate::Timestamp;
 use crate::name::Name;
@@ -20,12 +21,10 @@ struct Chosen<'a> {
     deletes: bool,
 }
 
-fn all_chosen<'a>(cluster: &'a Cluster, plan: &Plan) -> Vec<Chosen<'a>> {
-    let by_node: BTreeMap<&Name, &Claim> =
-        cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
+fn all_chosen<'a>(cluster: &'a Cluster, owners: &Owners<'a>, plan: &Plan) -> Vec<Chosen<'a>> {
     let found = indexed(plan).filter_map(|(action, what)| {
         let (claim, reason, deletes) = match what {
-            Action::Cordon { node, reason: Why::Disruption(reason) } => (*by_node.get(node)?, *reason, false),
+            Action::Cordon { node, reason: Why::Disruption(reason) } => (*owners.get(node)?, *reason, false),
             Action::DeleteClaim { claim, reason: Why::Disruption(reason), .. } => (cluster.claims.get(claim)?, *reason, true),
             _ => return None,
         };
@@ -36,8 +35,8 @@ fn all_chosen<'a>(cluster: &'a Cluster, plan: &Plan) -> Vec<Chosen<'a>> {
 }
 
 /// Nodes are taken away within budgets, not while they have work or are needed, and only with new pods kept off.
-pub(super) fn chosen(now: Timestamp, cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Breach>) {
-    let chosen = all_chosen(cluster, plan);
+pub(super) fn chosen(now: Timestamp, cluster: &Cluster, owners: &Owners<'_>, plan: &Plan, breaches: &mut Vec<Breach>) {
+    let chosen = all_chosen(cluster, owners, plan);
     if chosen.is_empty() {
         return;
     }

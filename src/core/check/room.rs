@@ -1,45 +1,35 @@
 //! What must be true of where waiting pods are expected: there is room for all of them, and nothing keeps them away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::bought::lacking;
-use super::{Breach, Wrong, kept_off};
-use crate::name::Name;
+use super::fit::{Guests, Seat, daemons};
+use super::places::{Is, Place, Places, is_starting};
+use super::{Breach, Wrong};
 use crate::nodes::claim::Claim;
 use crate::nodes::cluster::{Cluster, Node, PodRole};
 use crate::nodes::constraint::HOSTNAME;
-use crate::nodes::requirement::{self, Requirements};
+use crate::nodes::requirement::Requirements;
 use crate::nodes::resources::Resources;
-use crate::nodes::shape::ShapeId;
 use crate::nodes::taint::{Taint, is_ephemeral};
 use crate::nodes::{DISRUPTED, well_known};
-use crate::plan::{Action, Plan};
 
 /// Placements on nodes and claims that exist. Those on new claims are looked at with the claim.
-pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Breach>) {
-    let meant = plan.by_place();
-    let created: BTreeSet<&Name> =
-        plan.actions.iter().filter_map(|action| if let Action::CreateClaim { name, .. } = action { Some(name) } else { None }).collect();
-    if meant.is_empty() {
-        return;
-    }
-    let owners: BTreeMap<&Name, &Claim> =
-        cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
-    for (on, pods) in meant {
-        let wrong = match (cluster.nodes.get(on), cluster.claims.get(on)) {
-            (Some(node), _) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
-            (None, Some(claim)) => on_claim(cluster, on, claim, &pods),
-            (None, None) if created.contains(on) => None,
-            (None, None) => Some(Wrong::NowhereToGo { on: on.clone() }),
+pub(super) fn placements(cluster: &Cluster, places: &Places<'_>, breaches: &mut Vec<Breach>) {
+    for place in places.values() {
+        let wrong = match place.is {
+            Is::Node(node, claim) => on_node(cluster, place, node, claim),
+            Is::Claim(claim) => on_claim(cluster, place, claim),
+            Is::New(..) => None,
+            Is::Nothing => Some(Wrong::NowhereToGo { on: place.on.clone() }),
         };
         breaches.extend(wrong.map(|what| Breach::of(what, [])));
     }
 }
 
-fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
-    let starting = claim.filter(|claim| claim.progress.initialized.is_none());
+fn on_node(cluster: &Cluster, place: &Place<'_>, node: &Node, claim: Option<&Claim>) -> Option<Wrong> {
+    let starting = claim.filter(|claim| is_starting(claim));
     if node.deleting || claim.is_some_and(Claim::is_going) || starting.is_none() && !node.ready {
-        return Some(Wrong::NowhereToGo { on: on.clone() });
+        return Some(Wrong::NowhereToGo { on: place.on.clone() });
     }
     // A start's own taints go, and the one of a node that was to go is taken away for its pods.
     let goes = |taint: &Taint| {
@@ -47,59 +37,43 @@ fn on_node(cluster: &Cluster, on: &Name, node: &Node, claim: Option<&Claim>, pod
             || claim.is_some() && taint.key == DISRUPTED
     };
     let taints: Vec<Taint> = node.taints.iter().filter(|taint| !goes(taint)).cloned().collect();
-    let (mut sum, mut daemons) = (Resources::default(), Resources::default());
-    for key in cluster.load(on).into_iter().flat_map(|load| &load.pods) {
+    let refuses = |wishes: &Requirements| wishes.unanswered_by_node(place.on, &node.labels).cloned();
+    let mut seat = Seat::of(starting.map_or(&node.allocatable, Claim::offers), &taints, &refuses);
+    let mut by_daemons = Resources::default();
+    let mut attached = cluster.storage.limits.contains_key(place.on).then(BTreeSet::new);
+    for key in cluster.load(place.on).into_iter().flat_map(|load| &load.pods) {
         let Some(pod) = cluster.pods.get(key).filter(|pod| pod.is_alive()) else { continue };
-        let requests = &cluster.shapes.get(pod.shape).requests;
-        let part = if pod.role == PodRole::Daemon { &mut daemons } else { &mut sum };
-        part.add(requests, 1);
+        let shape = cluster.shapes.get(pod.shape);
+        let part = if pod.role == PodRole::Daemon { &mut by_daemons } else { &mut seat.used };
+        part.add(&shape.requests, 1);
+        seat.ports.extend(&shape.ports);
+        if let Some(attached) = attached.as_mut().filter(|_| !shape.volumes.is_empty()) {
+            attached.extend(cluster.storage.needs(&shape.volumes).unwrap_or_default().attached);
+        }
     }
     // DaemonSets whose pods have not come yet need their room too.
     let mut expected = Resources::default();
-    for daemon in cluster.daemons.values().map(|id| cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty()) {
-        if kept_off(daemon, &node.labels, &taints).is_none() {
-            expected.add(&daemon.requests, 1);
-        }
+    for daemon in daemons(cluster, &taints, &refuses) {
+        expected.add(&daemon.requests, 1);
+        seat.ports.extend(&daemon.ports);
     }
-    sum.add(&daemons.max(&expected), 1);
-    let offered = starting.map_or(&node.allocatable, Claim::offers);
-    let mut labels = node.labels.clone();
-    labels.insert(requirement::NAME.into(), on.clone());
-    for (shape, _) in pods {
-        if let Some(label_or_taint) = kept_off(cluster.shapes.get(*shape), &labels, &taints) {
-            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint });
-        }
-    }
-    overfull(cluster, on, sum, pods, offered)
+    seat.used.add(&by_daemons.max(&expected), 1);
+    seat.attached = attached.map(|attached| (place.on, attached));
+    Guests::of(cluster, &place.pods).misfit(cluster, &seat).map(|misfit| misfit.on(cluster, place.on))
 }
 
-fn on_claim(cluster: &Cluster, on: &Name, claim: &Claim, pods: &[(ShapeId, u32)]) -> Option<Wrong> {
+fn on_claim(cluster: &Cluster, place: &Place<'_>, claim: &Claim) -> Option<Wrong> {
     if claim.is_going() {
-        return Some(Wrong::NowhereToGo { on: on.clone() });
+        return Some(Wrong::NowhereToGo { on: place.on.clone() });
     }
-    let will_be = Requirements::from_labels(&claim.labels()).and(&claim.spec.wishes);
-    for shape in pods.iter().map(|(shape, _)| cluster.shapes.get(*shape)) {
-        // Its name is not known yet, and it will have one.
-        let given = |key: &str| well_known(key) || key == HOSTNAME;
-        let refusals = shape.wishes.iter().map(|term| will_be.refuses(term, &given));
-        if let Some(label_or_taint) = refusals.min().unwrap_or(None) {
-            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: label_or_taint.clone() });
-        }
-        let taint = claim.spec.taints.iter().find(|taint| !shape.tolerations.iter().any(|t| t.tolerates(taint)));
-        if let Some(taint) = taint.filter(|taint| taint.effect != crate::nodes::taint::Effect::PreferNoSchedule) {
-            return Some(Wrong::NotLetIn { on: on.clone(), label_or_taint: taint.key.clone() });
-        }
-    }
-    overfull(cluster, on, Resources::default(), pods, claim.offers())
-}
-
-/// What of these pods' requests, beside what is used, the offered room does not hold. A resource of which the pods ask nothing may be overfull without them.
-fn overfull(cluster: &Cluster, on: &Name, used: Resources, pods: &[(ShapeId, u32)], offered: &Resources) -> Option<Wrong> {
-    let mut more = Resources::default();
-    for (shape, count) in pods {
-        more.add(&cluster.shapes.get(*shape).requests, *count);
-    }
-    let mut left = offered.clone();
-    left.take(&used, 1);
-    lacking(&more, &left).map(|resource| Wrong::Overfull { on: on.clone(), resource })
+    let labels = claim.labels();
+    let will_be = Requirements::from_labels(&labels).and(&claim.spec.wishes);
+    // Its name is not known yet, and it will have one.
+    let given = |key: &str| well_known(key) || key == HOSTNAME;
+    let refuses = |wishes: &Requirements| will_be.refuses(wishes, &given).cloned();
+    let mut seat = Seat::of(claim.offers(), &claim.spec.taints, &refuses);
+    // Only those DaemonSets that come whatever it will be.
+    let surely = |wishes: &Requirements| wishes.unanswered_by(&labels).or_else(|| will_be.refuses(wishes, &|_| false)).cloned();
+    seat.ports.extend(daemons(cluster, &claim.spec.taints, &surely).flat_map(|daemon| &daemon.ports));
+    Guests::of(cluster, &place.pods).misfit(cluster, &seat).map(|misfit| misfit.on(cluster, place.on))
 }
