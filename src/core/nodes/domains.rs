@@ -133,7 +133,7 @@ impl Placing<'_, '_> {
     }
 
     /// How many more pods may go to this domain now.
-    fn allowed(&self, rule: &Rule, value: &Name, least: u32) -> u32 {
+    pub(super) fn allowed(&self, rule: &Rule, value: &Name, least: u32) -> u32 {
         let group = self.topology.group_at(rule.group);
         let count = group.count(value);
         match rule.kind {

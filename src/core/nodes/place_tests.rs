@@ -225,3 +225,44 @@ fn a_pod_that_asks_for_a_node_by_name_comes_before_those_that_can_go_anywhere() 
     let plan = scene.decide();
     assert!(plan.unplaced.is_empty(), "{}", print(&plan));
 }
+
+#[test]
+fn a_pod_goes_elsewhere_than_it_was_meant_to_once_somebody_is_there_whom_it_refuses() {
+    let mut scene = Scene::kwok();
+    let web = app(&mut scene, "web");
+    add(&mut scene, "large", &[("app", "web")], 1, &Shape { apart: vec![term(ZONE, web)], ..shape(15_000, 512) });
+    let plan = scene.turn();
+    let zone = by_value(&plan, ZONE).into_keys().next().expect("a zone");
+    scene.add_node("n", "c-4x-amd64-linux");
+    scene.change_node("n", |node| _ = node.labels.insert(ZONE.into(), zone.as_str().into()));
+    scene.add_labelled_pod("came", &[("app", "web")], shape(100, 64), Some("n"), None);
+    let plan = scene.decide();
+    let zones: Vec<String> = by_value(&plan, ZONE).into_keys().collect();
+    assert!(plan.placements.len() == 1 && zones.len() == 1 && zones[0] != zone, "{}", print(&plan));
+}
+
+#[test]
+fn nodes_without_the_label_are_open_to_pods_that_refuse_each_other_by_it() {
+    let mut scene = Scene::kwok();
+    scene.add_node("n", "c-8x-amd64-linux");
+    scene.change_node("n", |node| _ = node.labels.remove(ZONE));
+    scene.cluster.pools.clear();
+    let web = app(&mut scene, "web");
+    add(&mut scene, "web", &[("app", "web")], 3, &Shape { apart: vec![term(ZONE, web)], ..shape(500, 512) });
+    assert_eq!(scene.decide().placements.iter().map(|placement| placement.count).sum::<u32>(), 3);
+}
+
+#[test]
+fn pods_that_are_cut_short_in_one_domain_are_not_too_many_in_the_others() {
+    let mut scene = Scene::kwok();
+    let web = app(&mut scene, "web");
+    scene.pool_mut().limits.nodes = Some(3);
+    scene.add_node("n", "c-4x-amd64-linux");
+    let wide = Shape { spreads: vec![spread(ZONE, web, 1)], apart: vec![term(HOSTNAME, web)], ..shape(3_000, 512) };
+    add(&mut scene, "web", &[("app", "web")], 8, &wide);
+    let plan = scene.decide();
+    let counts = by_value(&plan, ZONE);
+    // The pool may have two more machines beside the node: zones with one pod each, and none with two.
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    assert!(plan.unplaced.iter().any(|left| left.reasons.iter().any(|reason| reason.to_string().contains("limit"))), "{:?}", plan.unplaced);
+}

@@ -12,7 +12,7 @@ use super::place::{Class, Part, Placing, Values};
 use super::requirement::{Requirement, Requirements};
 use super::shape::{Shape, ShapeId};
 use super::storage::VolumeNeeds;
-use super::topology::{Filter, Rule};
+use super::topology::{Filter, Rule, RuleKind};
 use crate::name::Name;
 use crate::plan::Placement;
 
@@ -44,23 +44,20 @@ impl Placing<'_, '_> {
         let Some(places) = self.meant.get(&id).cloned() else { return count };
         let shape = self.cluster.shapes.get(id);
         let Some(volumes) = self.volumes(shape) else { return count };
-        let terms = narrowed(&shape.wishes, &volumes);
-        let needs = self.hosts.needs(shape, [], [], volumes.attached);
+        let Some(ask) = self.ask(class, shape, &Asking::default(), &volumes, false) else { return count };
         for at in places {
-            if count == 0 {
-                break;
-            }
-            let bin = &mut self.bins[at];
-            let Some(meant) = bin.meant_for.iter_mut().find(|(meant, _)| *meant == id) else { continue };
-            let most = meant.1.min(count);
-            let taken = shape.requests.times_in(&bin.free).min(most).min(bin.company.room_for(&needs, 0, true));
-            if taken == 0 || !bin.answers(&terms) || !bin.lets_in(&shape.tolerations, false) {
+            let meant = self.bins[at].meant_for.iter().find(|(meant, _)| *meant == id).map_or(0, |(_, meant)| *meant);
+            // Nobody may have come meanwhile whom they refuse or who refuses them. That they are even is the scheduler's care while nodes come one by one.
+            let apart = ask.rules.iter().filter(|rule| matches!(rule.kind, RuleKind::Apart { .. } | RuleKind::Refused));
+            let apart = apart.filter_map(|rule| Some(self.allowed(rule, self.bins[at].value(&rule.key)?, 0))).min();
+            let taken = self.takes(at, &ask, meant.min(count).min(apart.unwrap_or(u32::MAX)), 0, true);
+            if taken == 0 {
                 continue;
             }
             if let Some((_, left)) = self.bins[at].meant_for.iter_mut().find(|(meant, _)| *meant == id) {
                 *left -= taken;
             }
-            self.put(at, id, &needs, taken);
+            self.put(at, id, &ask.needs, taken);
             count -= taken;
         }
         count
@@ -130,22 +127,27 @@ impl Placing<'_, '_> {
         self.settle_as(class, shape, &Asking::default(), &volumes, false, count)
     }
 
-    fn settle_as(&mut self, class: usize, shape: &Shape, asking: &Asking<'_>, volumes: &VolumeNeeds, strict: bool, count: u32) -> u32 {
+    /// What pods of a class ask; none where their wishes contradict each other.
+    fn ask<'s>(&mut self, class: usize, shape: &'s Shape, asking: &Asking<'_>, volumes: &VolumeNeeds, strict: bool) -> Option<Ask<'s>> {
         let mut terms = narrowed(&shape.wishes, volumes);
         if let Some(node) = asking.node {
             terms = terms.iter().filter(|term| term.conflict_with(node).is_none()).map(|term| term.and(node)).collect();
         }
         if terms.is_empty() {
-            return count;
-        }
-        if volumes.made_once && (count > 1 || self.made_in.contains_key(&class)) {
-            return self.settle_in_one_zone(class, shape, asking, volumes, strict, count);
+            return None;
         }
         let site = self.market.site_for(&terms, &shape.tolerations, asking.heed);
         let near = asking.near.iter().copied();
         let needs = Rc::new(self.hosts.needs(shape, near, asking.apart.iter().copied(), volumes.attached.clone()));
         let rules = self.topology.rules(shape, &asking.near, &asking.apart);
-        let ask = Ask { class, shape, terms, heed: asking.heed, needs, rules, site, strict };
+        Some(Ask { class, shape, terms, heed: asking.heed, needs, rules, site, strict })
+    }
+
+    fn settle_as(&mut self, class: usize, shape: &Shape, asking: &Asking<'_>, volumes: &VolumeNeeds, strict: bool, count: u32) -> u32 {
+        let Some(ask) = self.ask(class, shape, asking, volumes, strict) else { return count };
+        if volumes.made_once && (count > 1 || self.made_in.contains_key(&class)) {
+            return self.settle_in_one_zone(class, shape, asking, volumes, strict, count);
+        }
         if ask.rules.is_empty() {
             let left = self.fill(&ask, &[], count);
             return if left > 0 && self.can_be_bought(&ask, ask.site) {
@@ -265,17 +267,11 @@ impl Placing<'_, '_> {
             if count == 0 {
                 break;
             }
-            let bin = &self.bins[at];
-            if !ask.shape.requests.fits(&bin.free)
-                || !bin.is_at(domains)
-                || !bin.lets_in(&ask.shape.tolerations, ask.heed)
-                || !bin.answers(&ask.terms)
-            {
+            if !self.bins[at].is_at(domains) {
                 continue;
             }
-            let taken = ask.shape.requests.times_in(&bin.free).min(count).min(bin.company.room_for(&ask.needs, lift, first));
-            let storage = &self.cluster.storage;
-            if taken == 0 || !ask.needs.attached.is_empty() && !storage.holds(bin.name, &bin.company.attached, &ask.needs.attached) {
+            let taken = self.takes(at, ask, count, lift, first);
+            if taken == 0 {
                 continue;
             }
             self.put(at, self.classes[ask.class].shape, &ask.needs, taken);
@@ -283,6 +279,17 @@ impl Placing<'_, '_> {
             first = false;
         }
         count
+    }
+
+    /// How many of so many pods a bin takes.
+    fn takes(&self, at: usize, ask: &Ask<'_>, count: u32, lift: u32, first: bool) -> u32 {
+        let bin = &self.bins[at];
+        let lets_in = ask.shape.requests.fits(&bin.free) && bin.lets_in(&ask.shape.tolerations, ask.heed) && bin.answers(&ask.terms);
+        let attached = &ask.needs.attached;
+        if !lets_in || !attached.is_empty() && !self.cluster.storage.holds(bin.name, &bin.company.attached, attached) {
+            return 0;
+        }
+        ask.shape.requests.times_in(&bin.free).min(count).min(bin.company.room_for(&ask.needs, lift, first))
     }
 
     /// Where no machine can be bought, pods that are spread over nodes may pile up on those that there are, as long as they do so evenly.
