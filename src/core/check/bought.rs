@@ -108,9 +108,12 @@ fn against_type(
 fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Option<Labels> {
     let mut labels = Labels::new();
     for (key, wish) in &spec.wishes.0 {
-        labels.extend(wish.listed().and_then(|values| values.first()).map(|value| (key.clone(), value.clone())));
+        labels.extend(wish.settled().map(|value| (key.clone(), value)));
     }
     labels.extend(spec.labels.clone());
+    if !spec.pool.is_empty() {
+        labels.insert(NODE_POOL.into(), spec.pool.clone());
+    }
     for (key, wish) in &kind.labels.0 {
         let narrowed = spec.wishes.0.get(key).map_or_else(|| wish.clone(), |mine| mine.and(wish));
         match narrowed.listed().and_then(|values| values.first()) {
@@ -122,7 +125,6 @@ fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Op
         (INSTANCE_TYPE, kind.name.as_str()),
         (ZONE, offering.zone.as_str()),
         (CAPACITY_TYPE, offering.capacity_type.label()),
-        (NODE_POOL, spec.pool.as_str()),
         (REGISTERED, "true"),
         (INITIALIZED, "true"),
     ];
