@@ -26,8 +26,13 @@ pub(super) fn placements(cluster: &Cluster, plan: &Plan, breaches: &mut Vec<Brea
     let owners: BTreeMap<&Name, &Claim> =
         cluster.claims.values().filter_map(|claim| cluster.node_of(claim).map(|(node, _)| (node, claim))).collect();
     for (on, pods) in meant {
-        let wrong = match (cluster.nodes.get(on), cluster.claims.get(on)) {
-            (Some(node), _) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
+        let to_come = cluster.claims.get(on).filter(|claim| cluster.node_of(claim).is_none());
+        let wrong = match (cluster.nodes.get(on), to_come) {
+            (Some(node), None) => on_node(cluster, on, node, owners.get(on).copied(), &pods),
+            // A claim may be called like another machine's node: the pods are meant for the one that takes them.
+            (Some(node), Some(claim)) => {
+                on_node(cluster, on, node, owners.get(on).copied(), &pods).and_then(|_| on_claim(cluster, on, claim, &pods))
+            }
             (None, Some(claim)) => on_claim(cluster, on, claim, &pods),
             (None, None) if created.contains(on) => None,
             (None, None) => Some(Wrong::NowhereToGo { on: on.clone() }),
