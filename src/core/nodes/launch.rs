@@ -145,7 +145,7 @@ fn of_machine(key: &str, kind: &InstanceType) -> bool {
     [INSTANCE_TYPE, ZONE, CAPACITY_TYPE].contains(&key) || kind.labels.0.contains_key(key)
 }
 
-/// Whether the node of such a claim answers the claim's own wish for a label that no machine has: somebody may have written the two by hand.
+/// Whether the node of such a claim answers the claim's own wish for a label that no machine has: both may have been written by hand.
 fn answers(spec: &ClaimSpec, key: &Name, wish: &Requirement) -> bool {
     let own = match key.as_str() {
         REGISTERED | INITIALIZED => Some("true"),

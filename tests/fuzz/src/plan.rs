@@ -6,7 +6,7 @@
 
 #[path = "../../../src/manifests/mod.rs"]
 mod manifests;
-mod mutate;
+mod mutation;
 #[path = "../../../src/objects/mod.rs"]
 mod objects;
 #[path = "../../../src/plan/mod.rs"]
@@ -33,7 +33,8 @@ const LIMITS: Limits = Limits { file: 1 << 20, all: 1 << 20, values: 20_000, all
 /// So many pods are planned for at most: with more, a single plan takes seconds, and shows nothing that it would not show with these.
 const PODS: u64 = 300;
 
-// LLVM's fuzzer would look into each comparison of two names, which takes more than half of the time. The C library's own are found first in this way.
+// LLVM's fuzzer would look into each comparison of two names, which takes more than half of the time. In this way the linker finds the C
+// library's own first.
 #[link(name = "c")]
 unsafe extern "C" {}
 
@@ -77,14 +78,14 @@ fn given(objects: &Objects, bytes: usize) -> Vec<Given> {
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     // One in eight is a text that nobody wrote rather than a manifest that nobody wrote.
-    match (seed % 8 > 0).then(|| mutate::mutant(&data[..size], &[], max_size, seed)).flatten() {
+    match (seed % 8 > 0).then(|| mutation::mutant(&data[..size], &[], max_size, seed)).flatten() {
         Some(text) => put(&text, data),
         None => fuzzer_mutate(data, size, max_size),
     }
 });
 
 fuzz_crossover!(|data1: &[u8], data2: &[u8], out: &mut [u8], seed: u32| {
-    mutate::mutant(data1, data2, out.len(), seed).map_or(0, |text| put(&text, out))
+    mutation::mutant(data1, data2, out.len(), seed).map_or(0, |text| put(&text, out))
 });
 
 fn put(text: &str, out: &mut [u8]) -> usize {

@@ -1,5 +1,5 @@
-//! Manifests as the fuzzer changes them: by values, as bytes that are changed by chance are hardly ever a manifest again. What a field may hold is learnt
-//! from other manifests, which have fields of the same name.
+//! Manifests as the fuzzer changes them: by values, as bytes that are changed by chance are hardly ever a manifest again. What a field may
+//! hold is learnt from other manifests, which have fields of the same name.
 
 use fastrand::Rng;
 use libfuzzer_sys::fuzzer_mutate;
@@ -9,7 +9,8 @@ use crate::LIMITS;
 use crate::manifests::parse;
 
 /// Words that mean something somewhere, and numbers, quantities and moments at their ends.
-const TEXTS: &str = "In|NotIn|Exists|DoesNotExist|Gt|Lt|Gte|Lte|Equal|NoSchedule|NoExecute|PreferNoSchedule|DoNotSchedule|ScheduleAnyway|Honor|Ignore|\
+const TEXTS: &str = "In|NotIn|Exists|DoesNotExist|Gt|Lt|Gte|Lte|Equal|NoSchedule|NoExecute|PreferNoSchedule|DoNotSchedule|\
+    ScheduleAnyway|Honor|Ignore|\
     Always|True|False|Unknown|Pending|Running|Succeeded|Failed|Max|Min|Disabled|Pods|Percent|spot|on-demand|amd64|arm64|linux|\
     topology.kubernetes.io/zone|kubernetes.io/hostname|kubernetes.io/arch|kubernetes.io/os|node.kubernetes.io/instance-type|\
     karpenter.sh/capacity-type|karpenter.sh/nodepool|karpenter.sh/do-not-disrupt|karpenter.kwok.sh/instance-cpu|\
