@@ -190,7 +190,9 @@ fn is_still(now: Timestamp, cluster: &Cluster, wanted: &BTreeMap<WorkloadKey, Re
         let Some((_, node)) = cluster.node_of(claim) else { return false };
         let has = |label: &str| node.labels.get(label).is_some_and(|value| value == "true");
         let taints_settled = !node.taints.iter().any(|taint| taint.key == DISRUPTED || taint.key == crate::nodes::launch::UNREGISTERED);
-        let started = claim.progress.initialized.is_some() && has(REGISTERED) && has(INITIALIZED) && node.finalized && taints_settled;
+        // Somebody may have written that the last step was taken, and not the first.
+        let steps = [claim.progress.launched, claim.progress.registered, claim.progress.initialized];
+        let started = steps.iter().all(Option::is_some) && has(REGISTERED) && has(INITIALIZED) && node.finalized && taints_settled;
         young && started && claim.uid.is_some() && !claim.is_going() && !node.deleting
     });
     if !settled || cluster.pods.values().any(Pod::waits) {

@@ -111,9 +111,12 @@ fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Op
     }
     let mut labels = Labels::new();
     for (key, wish) in &spec.wishes.0 {
-        labels.extend(wish.listed().and_then(|values| values.first()).map(|value| (key.clone(), value.clone())));
+        labels.extend(wish.settled().map(|value| (key.clone(), value)));
     }
     labels.extend(spec.labels.clone());
+    if !spec.pool.is_empty() {
+        labels.insert(NODE_POOL.into(), spec.pool.clone());
+    }
     for (key, wish) in &kind.labels.0 {
         let mine = spec.wishes.0.get(key);
         // A list is by far the most frequent, and needs no set that holds what both allow.
@@ -126,7 +129,7 @@ fn node_labels(spec: &ClaimSpec, kind: &InstanceType, offering: &Offering) -> Op
             None => _ = labels.remove(key),
         }
     }
-    let own = [(NODE_POOL, spec.pool.as_str()), (REGISTERED, "true"), (INITIALIZED, "true")];
+    let own = [(REGISTERED, "true"), (INITIALIZED, "true")];
     labels.extend(sold_as.into_iter().chain(own).map(|(key, value)| (Name::from(key), Name::from(value))));
     spec.wishes.unanswered_by(&labels).is_none().then_some(labels)
 }

@@ -26,6 +26,8 @@ pub(super) enum Is<'a> {
     Claim(&'a Claim),
     /// A claim that this plan creates, by which action.
     New(usize, &'a ClaimSpec),
+    /// A node, and a claim of the same name that is still to become another: nobody can tell which of them is meant.
+    Unknown,
     /// Neither.
     Nothing,
 }
@@ -61,6 +63,7 @@ pub(super) fn places<'a>(cluster: &'a Cluster, owners: &Owners<'a>, plan: &'a Pl
 
 fn what_is<'a>(cluster: &'a Cluster, owners: &Owners<'a>, on: &Name) -> Is<'a> {
     match (cluster.nodes.get(on), cluster.claims.get(on)) {
+        (Some(_), Some(claim)) if cluster.node_of(claim).is_none() => Is::Unknown,
         (Some(node), _) => Is::Node(node, owners.get(on).copied()),
         (None, Some(claim)) => Is::Claim(claim),
         (None, None) => Is::Nothing,
@@ -74,7 +77,7 @@ impl<'a> Is<'a> {
             Self::Node(node, claim) => node.labels.get(key).cloned().or_else(|| value_of(claim.filter(|claim| is_starting(claim))?, key)),
             Self::Claim(claim) => value_of(claim, key),
             Self::New(_, spec) => value_by(spec, key),
-            Self::Nothing => None,
+            Self::Unknown | Self::Nothing => None,
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn placements(cluster: &Cluster, places: &Places<'_>, breaches: &mut 
         let wrong = match place.is {
             Is::Node(node, claim) => on_node(cluster, place, node, claim),
             Is::Claim(claim) => on_claim(cluster, place, claim),
-            Is::New(..) => None,
+            Is::New(..) | Is::Unknown => None,
             Is::Nothing => Some(Wrong::NowhereToGo { on: place.on.clone() }),
         };
         breaches.extend(wrong.map(|what| Breach::of(what, [])));

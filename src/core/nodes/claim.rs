@@ -158,9 +158,9 @@ impl Claim {
         let mut labels = self.spec.labels.clone();
         for (key, wish) in &self.spec.wishes.0 {
             // Of a label of the pool's own with several values the node gets one, as in Karpenter; a machine's label is known with the machine.
-            let settled = |count: usize| count == 1 || self.machine.is_some() && !well_known(key);
-            if let Some(value) = wish.listed().filter(|values| settled(values.len())).and_then(|values| values.first()) {
-                labels.insert(key.clone(), value.clone());
+            let settled = wish.listed().is_some_and(|values| values.len() == 1) || self.machine.is_some() && !well_known(key);
+            if let Some(value) = wish.settled().filter(|_| settled) {
+                labels.insert(key.clone(), value);
             }
         }
         if !self.spec.pool.is_empty() {

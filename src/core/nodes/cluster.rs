@@ -420,10 +420,11 @@ impl Cluster {
         self.newest.get(controller).and_then(|pods| pods.last_key_value()).map(|(_, shape)| *shape)
     }
 
-    /// The node that stands for this claim's machine.
+    /// The node that stands for this claim's machine. Nodes' names are given again: one that is another machine's by now is not this claim's.
     #[must_use]
     pub fn node_of(&self, claim: &Claim) -> Option<(&Name, &Node)> {
-        let named = claim.node_name.as_ref().and_then(|name| self.nodes.get_key_value(name));
+        let same = |node: &Node| node.provider_id.is_empty() || claim.provider_id.as_ref().is_none_or(|id| *id == node.provider_id);
+        let named = claim.node_name.as_ref().and_then(|name| self.nodes.get_key_value(name)).filter(|(_, node)| same(node));
         named.or_else(|| self.nodes.get_key_value(self.by_provider.get(claim.provider_id.as_ref()?)?))
     }
 }

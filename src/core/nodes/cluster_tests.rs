@@ -111,3 +111,26 @@ fn a_machine_is_found_under_its_newest_node_only() {
     cluster.apply_node("second".into(), Node { version: 2, ..node("m2") });
     assert!(cluster.node_of(&claim).is_none());
 }
+
+#[test]
+fn a_name_that_another_machine_has_by_now_does_not_make_it_the_old_claims_node() {
+    let mut scene = Scene::kwok();
+    scene.add_node("n", "c-2x-amd64-linux");
+    assert_eq!(scene.cluster.node_of(&scene.cluster.claims["claim-n"]).map(|(name, _)| name.as_str()), Some("n"));
+    scene.change_node("n", |node| node.provider_id = "another".into());
+    assert_eq!(scene.cluster.node_of(&scene.cluster.claims["claim-n"]), None);
+}
+
+#[test]
+fn of_two_claims_for_one_node_only_one_ends_it() {
+    let mut scene = Scene::kwok();
+    scene.add_node("n", "c-2x-amd64-linux");
+    let claim = scene.cluster.claims["claim-n"].clone();
+    scene.cluster.apply_claim("claim-o".into(), Claim { uid: Some("uid-o".into()), ..claim });
+    let now = scene.now;
+    for name in ["claim-n", "claim-o"] {
+        scene.change_claim(name, |claim| claim.deleting_since = Some(now));
+    }
+    let plan = scene.turn();
+    assert_eq!(plan.actions.len(), 1, "{:?}", plan.actions);
+}

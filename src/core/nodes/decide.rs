@@ -72,8 +72,13 @@ pub fn decide(
     let bought = place(now, cluster, classes, offers, &memory.stock, options, &mut plan);
     announce(now, cluster, bought, &mut plan);
     // Each claim has at most one step in a turn: one that starts or ends is not looked at for emptiness.
-    let mut busy = BTreeSet::new();
+    let (mut busy, mut nodes) = (BTreeSet::new(), BTreeSet::new());
     for (name, claim) in &cluster.claims {
+        // A node stands for one machine: of claims that say to have the same one, all but the first are mistaken, and wait until it is gone.
+        if cluster.node_of(claim).is_some_and(|(node, _)| !nodes.insert(node)) {
+            busy.insert(name);
+            continue;
+        }
         if claim.deleting_since.is_some() {
             dismantle(now, cluster, name, claim, &mut plan);
         } else {

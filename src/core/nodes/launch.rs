@@ -1,11 +1,11 @@
 //! A claim's way from a name to a node that is ready for pods: created, launched, registered, initialized, or given up.
 
-use super::claim::Claim;
+use super::claim::{Claim, ClaimSpec};
 use super::cluster::{Cluster, Node};
-use super::offer::{OfferingKey, Offers, StockOuts};
+use super::offer::{InstanceType, OfferingKey, Offers, StockOuts};
 use super::requirement::{Requirement, Requirements};
 use super::taint::is_ephemeral;
-use super::{CAPACITY_TYPE, DISRUPTED, INSTANCE_TYPE, ZONE};
+use super::{CAPACITY_TYPE, DISRUPTED, INSTANCE_TYPE, NODE_POOL, ZONE};
 use crate::name::Name;
 use crate::plan::{Action, Why};
 use crate::units::MicroDollarsPerHour;
@@ -123,6 +123,9 @@ pub fn alternatives(now: Timestamp, claim: &Claim, offers: &Offers, stock: &Stoc
         if !named || wishes.conflict_with(&kind.labels).is_some() || !claim.spec.requests.fits(&kind.allocatable) {
             continue;
         }
+        if wishes.0.iter().any(|(key, wish)| !of_machine(key, kind) && !answers(&claim.spec, key, wish)) {
+            continue;
+        }
         for offering in kind.offerings.iter().filter(|offering| offering.available) {
             let mut labels = Requirements::default();
             labels.add(ZONE.into(), &Requirement::is(offering.zone.clone()));
@@ -135,6 +138,21 @@ pub fn alternatives(now: Timestamp, claim: &Claim, offers: &Offers, stock: &Stoc
     }
     found.sort();
     found.into_iter().map(|(_, key)| key).collect()
+}
+
+/// Whether the machine rather than the claim tells this label of its node.
+fn of_machine(key: &str, kind: &InstanceType) -> bool {
+    [INSTANCE_TYPE, ZONE, CAPACITY_TYPE].contains(&key) || kind.labels.0.contains_key(key)
+}
+
+/// Whether the node of such a claim answers the claim's own wish for a label that no machine has: both may have been written by hand.
+fn answers(spec: &ClaimSpec, key: &Name, wish: &Requirement) -> bool {
+    let own = match key.as_str() {
+        REGISTERED | INITIALIZED => Some("true"),
+        NODE_POOL if !spec.pool.is_empty() => Some(spec.pool.as_str()),
+        key => spec.labels.get(key).map(Name::as_str),
+    };
+    own.map_or(wish.allows_absence() || wish.settled().is_some(), |value| wish.allows(value))
 }
 
 #[cfg(test)]

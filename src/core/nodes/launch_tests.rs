@@ -198,3 +198,25 @@ fn a_nodes_labels_are_those_of_its_machine_and_one_of_each_of_its_pools() {
         assert_eq!(labels.get(key).map(Name::as_str), Some(value), "{key}");
     }
 }
+
+#[test]
+fn a_claim_that_contradicts_its_own_labels_is_not_launched_and_one_that_leaves_a_label_open_gets_one() {
+    for (operator, values, launches) in [
+        (Operator::In, &["default"][..], true),
+        (Operator::In, &["b", "default"], true),
+        (Operator::In, &["b"], false),
+        (Operator::In, &[], false),
+        (Operator::DoesNotExist, &[], false),
+    ] {
+        let (mut scene, name, _) = claimed();
+        scene.change_claim(&name, |claim| claim.spec.wishes = claim.spec.wishes.and(&wish(NODE_POOL, operator, values)));
+        let plan = scene.turn();
+        let launched = matches!(only(&plan), Action::Launch { .. });
+        assert_eq!(launched, launches, "{operator:?} {values:?}: {}", print(&plan));
+    }
+    let (mut scene, name, _) = claimed();
+    scene.change_claim(&name, |claim| claim.spec.wishes = claim.spec.wishes.and(&wish("team", Operator::Exists, &[])));
+    assert!(matches!(only(&scene.turn()), Action::Launch { .. }));
+    scene.turn();
+    assert_eq!(scene.cluster.claims[&name].labels().get("team").map(Name::as_str), Some("1"));
+}

@@ -170,6 +170,10 @@ impl<'a> Market<'a> {
                 let mut net = kind.allocatable.clone();
                 let Daemons { sum, ports } = daemons_in(self.cluster, pool, &kind.labels.and(&place));
                 net.take(&sum, 1);
+                if !sum.fits(&kind.allocatable) {
+                    // Where not even the DaemonSets' pods find room, one that asks for nothing has none either.
+                    net.pods = net.pods.min(0);
+                }
                 self.goods.push(Goods { stall, kind, net, ports, place, sold, closed });
             }
         }

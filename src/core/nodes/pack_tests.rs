@@ -122,6 +122,13 @@ fn daemon_sets_take_their_share_only_where_they_run() {
         let plan = plan_for(&mut scene, 1, shape(1000, 1024));
         assert_eq!(one(&plan).1, expected, "{daemons:?}");
     }
+    let mut scene = Scene::kwok();
+    scene.add_daemon_set("d", agent(&[]));
+    assert_eq!(
+        one(&plan_for(&mut scene, 1, shape(0, 0))).1,
+        "c-2x-amd64-linux",
+        "the machine is large enough for what the pod brings along"
+    );
 }
 
 #[test]

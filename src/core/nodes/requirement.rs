@@ -174,6 +174,12 @@ impl Requirement {
         tried.into_iter().find(|value| self.allows(value))
     }
 
+    /// The value that a node's label gets where nothing but the wish tells it, as in Karpenter; none where the label may as well be absent.
+    #[must_use]
+    pub fn settled(&self) -> Option<Name> {
+        self.any().filter(|_| !self.absent_ok)
+    }
+
     /// Operators and values as Kubernetes writes them; more than one where bounds and exclusions come together.
     #[must_use]
     pub fn spelled(&self) -> Vec<(&'static str, Vec<Name>)> {
