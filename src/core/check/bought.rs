@@ -1,5 +1,6 @@
 //! What must be true of claims that are created or launched: each machine that could come is looked at as the node that it would be.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::fit::{Guests, Misfit, Seat, daemons, lacking};
@@ -8,16 +9,19 @@ use super::{Breach, Wrong, indexed};
 use crate::name::Name;
 use crate::nodes::claim::{Claim, ClaimSpec};
 use crate::nodes::cluster::Cluster;
-use crate::nodes::constraint::HOSTNAME;
+use crate::nodes::constraint::{HOSTNAME, HostPort};
 use crate::nodes::launch::{INITIALIZED, REGISTERED};
-use crate::nodes::offer::{InstanceType, Offering, OfferingKey, Offers};
+use crate::nodes::offer::{ClassRef, InstanceType, Offering, OfferingKey, Offers};
 use crate::nodes::pool::Pool;
 use crate::nodes::requirement::{self, Labels, Requirements};
+use crate::nodes::resources::Resources;
+use crate::nodes::taint::Taint;
 use crate::nodes::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, ZONE};
 use crate::plan::{Action, Plan};
 
 /// New claims: of a pool that can be used and that they agree with, and right for their pods whichever of their types is bought.
 pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, places: &Places<'_>, breaches: &mut Vec<Breach>) {
+    let mut prospects = Prospects::new();
     for (i, action) in indexed(plan) {
         let Action::CreateClaim { name, spec } = action else { continue };
         // A claim that was planned in an earlier turn was looked at then; what is meant for it now is an expectation.
@@ -33,9 +37,13 @@ pub(super) fn created(cluster: &Cluster, offers: &Offers, plan: &Plan, places: &
         if spec.types.is_empty() {
             wrong.push(Wrong::NoType { claim: name.clone() });
         }
+        let alike = prospects.entry(frame(spec)).or_default();
         for instance_type in &spec.types {
-            let kind = offers.find(&spec.class, instance_type);
-            let what = against_type(cluster, name, spec, instance_type, kind, &guests);
+            let nodes = alike.entry(instance_type).or_insert_with(|| match offers.find(&spec.class, instance_type) {
+                Some(kind) => prospects_of(cluster, spec, kind),
+                None => Vec::new(),
+            });
+            let what = against_type(cluster, name, spec, instance_type, nodes, &guests);
             // What does not depend on the type is said once.
             wrong.extend(what.filter(|what| !wrong.contains(what)));
         }
@@ -65,41 +73,82 @@ fn against_pool(name: &Name, spec: &ClaimSpec, pool: &Pool, wrong: &mut Vec<Wron
     }
 }
 
+/// A node that a machine of one type would become.
+struct Prospect<'a> {
+    kind: &'a InstanceType,
+    labels: Labels,
+    /// What DaemonSets will have of it.
+    daemons: Resources,
+    ports: Vec<&'a HostPort>,
+    /// The label by which it does not answer a wish, for each that was asked: pods ask for little that others have not asked for.
+    refusals: RefCell<BTreeMap<Requirements, Option<Name>>>,
+}
+
+/// What claims have in common that differ in their types and pods alone.
+type Frame<'a> = (&'a Name, &'a ClassRef, Requirements, &'a Labels, &'a [Taint]);
+
+/// The nodes that types could become: most of a plan's claims have the same frame.
+type Prospects<'a> = BTreeMap<Frame<'a>, BTreeMap<&'a Name, Vec<Prospect<'a>>>>;
+
+fn frame(spec: &ClaimSpec) -> Frame<'_> {
+    (&spec.pool, &spec.class, of_any_type(&spec.wishes), &spec.labels, &spec.taints)
+}
+
+fn of_any_type(wishes: &Requirements) -> Requirements {
+    let mut wishes = wishes.clone();
+    wishes.0.remove(INSTANCE_TYPE);
+    wishes
+}
+
+fn prospects_of<'a>(cluster: &'a Cluster, spec: &ClaimSpec, kind: &'a InstanceType) -> Vec<Prospect<'a>> {
+    let spec = ClaimSpec { wishes: of_any_type(&spec.wishes), ..spec.clone() };
+    let sold = kind.offerings.iter().filter(|offering| offering.available).filter_map(|offering| node_labels(&spec, kind, offering));
+    sold.map(|mut labels| {
+        // It will have a name, which nobody knows yet.
+        labels.extend([HOSTNAME, requirement::NAME].map(|key| (key.into(), "/".into())));
+        let (mut sum, mut ports) = (Resources::default(), Vec::new());
+        for daemon in daemons(cluster, &spec.taints, &|wishes| wishes.unanswered_by(&labels).cloned()) {
+            sum.add(&daemon.requests, 1);
+            ports.extend(&daemon.ports);
+        }
+        Prospect { kind, labels, daemons: sum, ports, refusals: RefCell::default() }
+    })
+    .collect()
+}
+
+impl Prospect<'_> {
+    fn refuses(&self, wishes: &Requirements) -> Option<Name> {
+        if let Some(known) = self.refusals.borrow().get(wishes) {
+            return known.clone();
+        }
+        let label = wishes.unanswered_by(&self.labels).cloned();
+        self.refusals.borrow_mut().insert(wishes.clone(), label.clone());
+        label
+    }
+}
+
 /// The first thing that is wrong about one of a claim's types.
 fn against_type(
     cluster: &Cluster,
     name: &Name,
     spec: &ClaimSpec,
     listed: &Name,
-    kind: Option<&InstanceType>,
+    nodes: &[Prospect<'_>],
     guests: &Guests<'_>,
 ) -> Option<Wrong> {
-    let not_sold = || Some(Wrong::NotSold { claim: name.clone(), instance_type: listed.clone() });
-    let Some(kind) = kind else { return not_sold() };
-    let mut nodes =
-        kind.offerings.iter().filter(|offering| offering.available).filter_map(|offering| node_labels(spec, kind, offering)).peekable();
-    if nodes.peek().is_none() {
-        return not_sold();
+    if nodes.is_empty() || spec.wishes.0.get(INSTANCE_TYPE).is_some_and(|wish| !wish.allows(listed)) {
+        return Some(Wrong::NotSold { claim: name.clone(), instance_type: listed.clone() });
     }
-    for mut labels in nodes {
-        // It will have a name, which nobody knows yet.
-        labels.extend([HOSTNAME, requirement::NAME].map(|key| (key.into(), "/".into())));
-        let refuses = |wishes: &Requirements| wishes.unanswered_by(&labels).cloned();
-        let mut seat = Seat::of(&kind.allocatable, &spec.taints, &refuses);
-        for daemon in daemons(cluster, &spec.taints, &refuses) {
-            seat.needed.add(&daemon.requests, 1);
-            seat.ports.extend(&daemon.ports);
-        }
-        let what = guests.misfit(cluster, &seat).map(|misfit| match misfit {
+    nodes.iter().find_map(|node| {
+        let refuses = |wishes: &Requirements| node.refuses(wishes);
+        let seat =
+            Seat { needed: node.daemons.clone(), ports: node.ports.clone(), ..Seat::of(&node.kind.allocatable, &spec.taints, &refuses) };
+        guests.misfit(cluster, &seat).map(|misfit| match misfit {
             Misfit::KeptOff(label_or_taint) => Wrong::Excluded { claim: name.clone(), instance_type: listed.clone(), label_or_taint },
             Misfit::Short(resource) => Wrong::TooSmall { claim: name.clone(), instance_type: listed.clone(), resource },
             other => other.on(cluster, name),
-        });
-        if what.is_some() {
-            return what;
-        }
-    }
-    None
+        })
+    })
 }
 
 /// The labels of the node that this offering would become; none where the claim does not allow the offering.

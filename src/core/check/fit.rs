@@ -166,11 +166,11 @@ fn kept_off(
 }
 
 /// DaemonSets whose pods will be on such a node.
-pub(super) fn daemons<'a>(
+pub(super) fn daemons<'a, 'b>(
     cluster: &'a Cluster,
-    taints: &'a [Taint],
-    refuses: &'a dyn Fn(&Requirements) -> Option<Name>,
-) -> impl Iterator<Item = &'a Shape> {
+    taints: &'b [Taint],
+    refuses: &'b dyn Fn(&Requirements) -> Option<Name>,
+) -> impl Iterator<Item = &'a Shape> + use<'a, 'b> {
     let shapes = cluster.daemons.values().map(|id| &**cluster.shapes.get(*id)).filter(|daemon| daemon.beyond.is_empty());
     shapes.filter(move |daemon| kept_off(&daemon.wishes, &daemon.tolerations, taints, refuses).is_none())
 }
