@@ -17,7 +17,7 @@ use super::shape::ShapeId;
 use super::workload::WorkloadKey;
 use crate::Timestamp;
 use crate::name::{Key, Name};
-use crate::plan::{Action, Placement, Plan};
+use crate::plan::{Action, Placement, Plan, Unplaced};
 use crate::units::Replicas;
 
 /// What is remembered from turn to turn. ARCHITECTURE.md says what the loss of each part does.
@@ -53,7 +53,7 @@ impl Default for Options {
 }
 
 /// A turn is tried no more often than this when later purchases upset what was settled before them.
-const TRIES: u32 = 6;
+const TRIES: u32 = 8;
 
 /// Decides for the whole cluster. `wanted` has the replicas that the workload layer decided on for each target.
 #[must_use]
@@ -172,6 +172,7 @@ fn place(
         return Vec::new();
     }
     let mut lessons = Lessons::default();
+    let mut best: Option<Placed> = None;
     for last in (0..TRIES).rev().map(|more| more == 0) {
         let mut market = Market::new(now, cluster, offers, stock);
         let mut placing = Placing::new(cluster, &mut market, classes.clone(), lessons.clone(), options);
@@ -184,14 +185,39 @@ fn place(
             left.extend(still);
         }
         let learnt = placing.lessons(&bought);
-        if learnt == lessons || last {
-            plan.unplaced = placing.unplaced(left);
-            plan.placements = placing.placements;
-            return bought;
+        let holds = learnt == lessons;
+        let placed = Placed { unplaced: placing.unplaced(left), placements: placing.placements, bought };
+        if holds && best.as_ref().is_none_or(|best| placed.left() < best.left()) || last && best.is_none() {
+            best = Some(placed);
         }
-        lessons = learnt;
+        let next = match &best {
+            None => Some(learnt),
+            Some(best) => learnt.raised(holds, |class| best.unplaced.iter().any(|left| left.shape == classes[class].shape)),
+        };
+        match next {
+            Some(next) => lessons = next,
+            None => break,
+        }
     }
-    Vec::new()
+    let Placed { unplaced, placements, bought } = best.unwrap_or_default();
+    plan.unplaced = unplaced;
+    plan.placements = placements;
+    bought
+}
+
+/// One try at placing what waits.
+#[derive(Default)]
+struct Placed {
+    unplaced: Vec<Unplaced>,
+    placements: Vec<Placement>,
+    bought: Vec<Purchase>,
+}
+
+impl Placed {
+    /// How many pods have no place.
+    fn left(&self) -> u64 {
+        self.unplaced.iter().map(|left| u64::from(left.count)).sum()
+    }
 }
 
 /// Turns purchases into claims with names that follow from the pool, the moment and the ordinal, so that a replay of the same plan is the same claim.

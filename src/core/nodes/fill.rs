@@ -211,11 +211,7 @@ impl Packer<'_, '_> {
     /// The cheapest open type that holds what is on the machine, and whose pool then has enough to choose from.
     fn cheapest(&self, open: &Open, till: &Till) -> Option<usize> {
         let asked: Vec<&HostPort> = open.holds.iter().flat_map(|(part, _)| &self.parts[*part].needs.ports).collect();
-        let has_ports = |goods: &usize| {
-            let ports = &self.market.goods[*goods].ports;
-            !ports.iter().any(|taken| asked.iter().any(|port| port.clashes_with(taken)))
-        };
-        let mut fitting = self.holding(open.site, &open.sum, till).filter(has_ports);
+        let mut fitting = self.holding(open.site, &open.sum, till).filter(|goods| self.market.goods[*goods].leaves(&asked));
         if !self.minds_values() {
             return fitting.next();
         }

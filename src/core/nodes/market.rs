@@ -311,8 +311,10 @@ impl<'a> Market<'a> {
     pub(super) fn could_be(&self, site: SiteId, filter: &Filter) -> bool {
         self.stalls.iter().zip(&self.sites[site.0].ways).any(|(stall, ways)| {
             let tolerated = filter.tolerations.as_ref().is_none_or(|all| in_the_way(&stall.pool.taints, all).is_none());
-            let meant =
-                |way: &Requirements| filter.wishes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.conflict_with(way).is_none()));
+            let meant = |way: &Requirements| {
+                let mut terms = filter.wishes.iter().flatten().filter_map(of_new_node);
+                filter.wishes.is_none() || terms.any(|term| term.conflict_with(way).is_none())
+            };
             tolerated && ways.iter().any(meant)
         })
     }
@@ -447,6 +449,11 @@ impl Goods<'_> {
             return None;
         }
         self.sold_under(wishes).next().map(|(_, _, price)| *price)
+    }
+
+    /// Whether DaemonSets leave these ports.
+    pub(super) fn leaves(&self, ports: &[&HostPort]) -> bool {
+        !self.ports.iter().any(|taken| ports.iter().any(|port| port.clashes_with(taken)))
     }
 
     /// The zones or capacity types in which it is sold under these wishes, the cheapest first.

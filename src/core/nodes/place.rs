@@ -60,8 +60,46 @@ pub(super) type Values = Vec<(Name, Option<Name>)>;
 pub(super) struct Lessons {
     /// Domains in which machines are bought.
     begun: BTreeSet<(Name, Name)>,
-    /// How many pods of a class can be bought for in a domain, where limits leave fewer than were wanted.
-    pub(super) most: BTreeMap<(usize, Values), u32>,
+    /// How many pods of a class can be bought for in a domain, or in all together, where limits leave fewer than were wanted.
+    most: BTreeMap<(usize, Values), Most>,
+}
+
+/// A number of pods that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Most {
+    /// So many could be bought for.
+    sure: u32,
+    /// No more than so many can be.
+    open: u32,
+    /// How many are tried.
+    tried: u32,
+}
+
+impl Lessons {
+    /// How many pods of a class may be bought for in a domain.
+    pub(super) fn most(&self, class: usize, domains: &Values) -> u32 {
+        self.most.get(&(class, domains.clone())).map_or(u32::MAX, |most| most.tried)
+    }
+
+    /// The same with more to be tried for classes of which some pods are left over; none where nothing more can be hoped for. `holds` says whether all that was
+    /// tried could be had.
+    pub(super) fn raised(mut self, holds: bool, is_left: impl Fn(usize) -> bool) -> Option<Self> {
+        let mut any = false;
+        for ((class, _), most) in &mut self.most {
+            if holds {
+                most.sure = most.tried;
+            }
+            let more = is_left(*class) && most.sure < most.open;
+            most.tried = if more { (most.sure + most.open).div_ceil(2) } else { most.sure };
+            any |= more;
+        }
+        any.then_some(self)
+    }
+
+    /// Whether limits have cut a class short.
+    pub(super) fn cut_short(&self, class: usize) -> bool {
+        self.most.keys().any(|(known, _)| *known == class)
+    }
 }
 
 /// One turn's placing.
@@ -84,7 +122,7 @@ pub(super) struct Placing<'a, 'b> {
     pub(super) begun: BTreeSet<(Name, Name)>,
     /// The zones in which volumes that pods of a class share will be made.
     pub(super) made_in: BTreeMap<usize, Name>,
-    /// How many pods of a class were to be bought for in a domain, and of how many nothing came.
+    /// How many pods of a class were to be bought for in a domain, and in all together, and of how many nothing came.
     pub(super) asked: BTreeMap<(usize, Values), (u32, u32)>,
     /// Selectors with pods that run on whatever node, or have a machine of their own by now.
     pub(super) gathered: BTreeSet<Rank>,
@@ -248,7 +286,9 @@ impl<'a, 'b> Placing<'a, 'b> {
         }
         let left: Vec<(Part, Left)> = left.into_iter().map(|(part, count, why)| (Part { count, ..parts[part].clone() }, why)).collect();
         for (part, _) in left.iter().filter(|(part, _)| !part.domains.is_empty()) {
-            self.asked.entry((part.class, part.domains.clone())).or_default().1 += part.count;
+            for place in [&part.domains[..], &[]] {
+                self.asked.entry((part.class, place.to_vec())).or_default().1 += part.count;
+            }
         }
         (bought, left)
     }
@@ -275,7 +315,13 @@ impl<'a, 'b> Placing<'a, 'b> {
     pub(super) fn lessons(&mut self, bought: &[Purchase]) -> Lessons {
         let mut lessons = self.lessons.clone();
         for (place, (asked, missed)) in self.asked.iter().filter(|(_, (_, missed))| *missed > 0) {
-            lessons.most.insert(place.clone(), asked - missed);
+            // First there are fewer of them, which are even again. Where that does not help, a domain has its own bound.
+            if !place.1.is_empty() && !self.lessons.cut_short(place.0) {
+                continue;
+            }
+            let (sure, open) = (asked - missed, asked - 1);
+            let known = lessons.most.entry(place.clone()).or_insert(Most { sure, open, tried: sure });
+            *known = Most { sure: known.sure.min(sure), open: known.open.min(open), tried: known.sure.min(sure) };
         }
         let cluster = self.cluster;
         let spreads = self.classes.iter().flat_map(|class| &cluster.shapes.get(class.shape).spreads);

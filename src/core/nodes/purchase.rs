@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::bins::daemons_of;
 use super::claim::{Claim, ClaimSpec};
+use super::constraint::HostPort;
 use super::market::{Market, NOT_SOLD, SiteId};
 use super::pack::Machine;
 use super::place::{Class, Part};
@@ -51,6 +52,7 @@ pub(super) fn purchase(
             None => holds.push((shape, *count)),
         }
     }
+    let ports: Vec<&HostPort> = machine.holds.iter().flat_map(|(part, _)| &parts[*part].needs.ports).collect();
     let ways = &site.ways[chosen.stall];
     // Of the ways that such a machine can be, the one in which the chosen type is cheapest.
     let way = ways.iter().min_by_key(|way| chosen.price(pool, way).map_or(NOT_SOLD, |price| price.0)).cloned().unwrap_or_default();
@@ -60,6 +62,7 @@ pub(super) fn purchase(
         goods.stall == chosen.stall
             && goods.place == chosen.place
             && pods.fits(&goods.net)
+            && goods.leaves(&ports)
             && pool.limits.resources.keys().all(|name| goods.kind.capacity.get(name) <= chosen.kind.capacity.get(name))
     };
     let price = |i: usize| {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::ZONE;
 use super::bins::Bin;
 use super::company::{Needs, Rank};
-use super::constraint::{HOSTNAME, Preferred, Spread, Term};
+use super::constraint::{HOSTNAME, HostPort, Preferred, Spread, Term};
 use super::market::{SiteId, fixed};
 use super::place::{Class, Part, Placing, Values};
 use super::requirement::{Requirement, Requirements};
@@ -194,11 +194,10 @@ impl Placing<'_, '_> {
         if !ask.needs.near.is_empty() && (!self.may_begin(ask) || begun()) && !self.has_company_to_come(ask) {
             return false;
         }
+        let ports: Vec<&HostPort> = ask.needs.ports.iter().collect();
         self.market.site(site).by_price.iter().rev().any(|i| {
             let goods = &self.market.goods[*i];
-            !goods.closed
-                && ask.shape.requests.fits(&goods.net)
-                && !ask.needs.ports.iter().any(|port| goods.ports.iter().any(|taken| taken.clashes_with(port)))
+            !goods.closed && ask.shape.requests.fits(&goods.net) && goods.leaves(&ports)
         })
     }
 
@@ -222,16 +221,20 @@ impl Placing<'_, '_> {
 
     /// For how many more pods machines can be bought in a domain, as far as is known.
     pub(super) fn most(&self, ask: &Ask<'_>, domains: &Values) -> u32 {
-        let place = (ask.class, domains.clone());
-        let (asked, missed) = self.asked.get(&place).copied().unwrap_or_default();
-        self.lessons.most.get(&place).map_or(u32::MAX, |most| (most + missed).saturating_sub(asked))
+        let left = |domains: &Values| {
+            let (asked, missed) = self.asked.get(&(ask.class, domains.clone())).copied().unwrap_or_default();
+            self.lessons.most(ask.class, domains).saturating_add(missed).saturating_sub(asked)
+        };
+        left(domains).min(left(&Vec::new()))
     }
 
     /// Leaves pods to be packed onto machines of this site, and counts them in its domains.
     pub(super) fn buy(&mut self, ask: &Ask<'_>, site: SiteId, domains: &[(Name, Option<Name>)], count: u32) -> u32 {
         if !domains.is_empty() {
             self.begun.extend(domains.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
-            self.asked.entry((ask.class, domains.to_vec())).or_default().0 += count;
+            for place in [domains, &[]] {
+                self.asked.entry((ask.class, place.to_vec())).or_default().0 += count;
+            }
         }
         let value = |key: &Name| domains.iter().find(|(known, _)| known == key).and_then(|(_, value)| value.as_ref());
         let counted = self.topology.counted(ask.shape, value, |filter| self.market.could_be(site, filter));

@@ -99,7 +99,7 @@ impl Placing<'_, '_> {
             }
             let alone = reasons.iter().any(|reason| matches!(reason, NoNode::Beyond { .. } | NoNode::Volume { .. }));
             if !alone {
-                let cut_short = self.lessons.most.keys().any(|(known, _)| *known == class);
+                let cut_short = self.lessons.cut_short(class);
                 reasons.extend(why_not(self.market, self.cluster.shapes.get(shape), cut_short));
             }
             let mut known = BTreeSet::new();
