@@ -126,7 +126,11 @@ impl Placing<'_, '_> {
                     self.buy(ask, site, &domain.values, most);
                     moved += most;
                 }
-                None => domain.closed = true,
+                None => {
+                    let rest = self.fill_evenly(ask, &domain.values, left);
+                    moved += left - rest;
+                    domain.closed = rest > 0;
+                }
             }
         }
         moved

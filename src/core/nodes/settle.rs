@@ -153,7 +153,7 @@ impl Placing<'_, '_> {
             return if left > 0 && self.can_be_bought(&ask, ask.site) {
                 self.buy(&ask, ask.site, &[], left)
             } else {
-                self.fill_evenly(&ask, left)
+                self.fill_evenly(&ask, &[], left)
             };
         }
         self.settle_by_domain(&ask, count)
@@ -296,11 +296,11 @@ impl Placing<'_, '_> {
     }
 
     /// Where no machine can be bought, pods that are spread over nodes may pile up on those that there are, as long as they do so evenly.
-    fn fill_evenly(&mut self, ask: &Ask<'_>, mut count: u32) -> u32 {
+    pub(super) fn fill_evenly(&mut self, ask: &Ask<'_>, domains: &[(Name, Option<Name>)], mut count: u32) -> u32 {
         while count > 0 {
             let by_host = ask.shape.spreads.iter().filter(|spread| spread.key == HOSTNAME);
             let lift = by_host.map(|spread| self.fewest(ask, spread)).min().unwrap_or(0);
-            let left = if lift > 0 { self.fill_to(ask, &[], count, lift) } else { count };
+            let left = if lift > 0 { self.fill_to(ask, domains, count, lift) } else { count };
             if left == count {
                 break;
             }
