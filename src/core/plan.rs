@@ -213,6 +213,8 @@ pub enum Why {
     NotRegistered,
     /// No offering of it is in stock.
     OutOfStock,
+    /// Its cloud sells nothing that answers its requirements.
+    NothingSold,
     /// It has lived as long as its pool allows.
     Expired,
     /// Its pool is gone.
@@ -236,6 +238,7 @@ impl fmt::Display for Why {
             Self::NotLaunched => "the cloud has not sold its machine in time",
             Self::NotRegistered => "its node has not appeared in time",
             Self::OutOfStock => "every offering of it is out of stock",
+            Self::NothingSold => "its cloud sells nothing that answers its requirements",
             Self::Expired => "it has reached the age at which its pool replaces nodes",
             Self::PoolGone => "its NodePool was deleted",
             Self::Interrupted => "the cloud takes its machine back",

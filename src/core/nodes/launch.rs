@@ -85,8 +85,14 @@ fn unlaunched(now: Timestamp, offers: &Offers, stock: &StockOuts, name: &Name, u
         return None;
     }
     let offerings = alternatives(now, claim, offers, stock);
-    let reason = if late { Why::NotLaunched } else { Why::OutOfStock };
     if late || offerings.is_empty() {
+        let reason = if late {
+            Why::NotLaunched
+        } else if alternatives(now, claim, offers, &StockOuts::default()).is_empty() {
+            Why::NothingSold
+        } else {
+            Why::OutOfStock
+        };
         return Some(Action::DeleteClaim { claim: name.clone(), uid: uid.clone(), reason });
     }
     Some(Action::Launch { claim: name.clone(), uid: uid.clone(), offerings })

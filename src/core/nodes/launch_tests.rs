@@ -213,6 +213,8 @@ fn a_claim_that_contradicts_its_own_labels_is_not_launched_and_one_that_leaves_a
         let plan = scene.turn();
         let launched = matches!(only(&plan), Action::Launch { .. });
         assert_eq!(launched, launches, "{operator:?} {values:?}: {}", print(&plan));
+        let given_up = matches!(only(&plan), Action::DeleteClaim { reason: Why::NothingSold, .. });
+        assert_eq!(given_up, !launches, "{operator:?} {values:?}: {}", print(&plan));
     }
     let (mut scene, name, _) = claimed();
     scene.change_claim(&name, |claim| claim.spec.wishes = claim.spec.wishes.and(&wish("team", Operator::Exists, &[])));
