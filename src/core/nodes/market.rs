@@ -248,6 +248,12 @@ impl<'a> Market<'a> {
         found
     }
 
+    /// Whether a machine may be of both sites.
+    pub(super) fn meet(&self, a: SiteId, b: SiteId) -> bool {
+        let both = |(a, b): (&Vec<Requirements>, &Vec<Requirements>)| a.iter().any(|a| b.iter().any(|b| a.conflict_with(b).is_none()));
+        a == b || self.site(a).ways.iter().zip(&self.site(b).ways).any(both)
+    }
+
     /// The site of machines that will do for both; none where there are none.
     pub(super) fn join(&mut self, a: SiteId, b: SiteId) -> Option<SiteId> {
         if a == b {

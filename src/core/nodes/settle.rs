@@ -191,7 +191,7 @@ impl Placing<'_, '_> {
     /// Whether a machine for such a pod is sold.
     pub(super) fn can_be_bought(&self, ask: &Ask<'_>, site: SiteId) -> bool {
         let begun = || self.own_part(ask).is_some_and(|part| part.site != site);
-        if !ask.needs.near.is_empty() && (!self.may_begin(ask) || begun()) && !self.has_company_to_come(ask) {
+        if !ask.needs.near.is_empty() && (!self.may_begin(ask) || begun()) && !self.has_company_to_come(ask, site) {
             return false;
         }
         let ports: Vec<&HostPort> = ask.needs.ports.iter().collect();
@@ -213,9 +213,10 @@ impl Placing<'_, '_> {
         self.parts.iter().find(|part| gathers && part.class == ask.class)
     }
 
-    /// Whether others that it has to be with on one node will be on machines to be bought.
-    fn has_company_to_come(&self, ask: &Ask<'_>) -> bool {
-        let comes = |id: &Rank| self.parts.iter().any(|part| part.class != ask.class && part.needs.counted.contains(id));
+    /// Whether others that it has to be with on one node will be on machines to be bought that could be of this site.
+    fn has_company_to_come(&self, ask: &Ask<'_>, site: SiteId) -> bool {
+        let may_share = |part: &&Part| part.class != ask.class && self.market.meet(part.site, site);
+        let comes = |id: &Rank| self.parts.iter().filter(may_share).any(|part| part.needs.counted.contains(id));
         ask.needs.near.iter().all(comes)
     }
 
