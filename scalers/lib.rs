@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
+mod cron;
 #[cfg(feature = "clients")]
 mod error;
 mod field;
@@ -43,7 +44,7 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[&cron::KIND, &rabbitmq::KIND];
 
 /// The kind of this name.
 #[must_use]

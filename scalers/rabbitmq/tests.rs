@@ -11,6 +11,7 @@ use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Sample};
 
 use super::*;
+use crate::broker::Moment;
 use crate::{AuthParams, Error, Problem, Trigger};
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -208,10 +209,12 @@ fn queue(name: &str, messages: u64) -> String {
     )
 }
 
+const MOMENT: Moment = Moment { now: Timestamp::UNIX_EPOCH, patience: Duration::from_secs(3) };
+
 async fn read_all(triggers: &[Trigger]) -> Result<Vec<Result<Sample, Error>>, Error> {
     let mut open = triggers[0].connection.open().await?;
     let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
-    let answers = open.read(&queries).await?;
+    let answers = open.read(&queries, MOMENT).await?;
     Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, Timestamp::UNIX_EPOCH))).collect())
 }
 
@@ -357,7 +360,7 @@ async fn tokens_are_fetched_once_and_shown() {
     let trigger = parse(&format!("queueName=q host=http://{host}"), &auth).expect("fine");
     let mut open = trigger.connection.open().await.expect("opens");
     for _ in 0..2 {
-        assert!(open.read(std::slice::from_ref(&trigger.query)).await.expect("answers")[0].is_ok());
+        assert!(open.read(std::slice::from_ref(&trigger.query), MOMENT).await.expect("answers")[0].is_ok());
     }
     let asked = fake.asked.lock().expect("no test panics with it").clone();
     let logins: Vec<&str> = asked.iter().map(|(_, login)| login.as_str()).collect();

@@ -13,7 +13,7 @@ use super::super::counts::Counts;
 use super::super::host::segment;
 use super::super::mode::{Counted, Mode, Operation};
 use super::{Login, Management, Names, Query};
-use crate::broker::{Answer, Broker as _, Client};
+use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::Error;
 use crate::oauth2::Token;
 use crate::secret::Secret;
@@ -91,7 +91,7 @@ impl Client for Management {
         Ok(Http { http, token: Token::default() })
     }
 
-    async fn read(&self, client: &mut Http, queries: &[&Query]) -> Result<Vec<Result<Answer, Error>>, Error> {
+    async fn read(&self, client: &mut Http, queries: &[&Query], _: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
         let asker = self.asker(client).await?;
         let listed = asker.list(queries).await?;
         let mut asked = Vec::with_capacity(queries.len());
