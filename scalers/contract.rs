@@ -45,7 +45,7 @@ fn parameters_are_described_once_and_defaults_are_values() {
 #[test]
 fn a_missing_key_is_named() {
     for kind in KINDS {
-        for parameter in kind.parameters.iter().filter(|parameter| parameter.required) {
+        for parameter in kind.all_parameters().filter(|parameter| parameter.required) {
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
             let problems = parse(kind.name, &metadata, &AuthParams::new(), &AuthParams::new()).expect_err(parameter.name);
@@ -57,7 +57,7 @@ fn a_missing_key_is_named() {
 #[test]
 fn secrets_show_nowhere() {
     for kind in KINDS {
-        for parameter in kind.parameters.iter().filter(|parameter| parameter.sources.contains(&Source::Auth)) {
+        for parameter in kind.all_parameters().filter(|parameter| parameter.sources.contains(&Source::Auth)) {
             let auth = AuthParams::from([(parameter.name.to_owned(), Secret::from("s3cret"))]);
             let mut metadata = example(kind);
             metadata.remove(parameter.name);

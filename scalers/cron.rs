@@ -22,7 +22,7 @@ mod client;
 pub(crate) static KIND: Kind = Kind {
     name: "cron",
     summary: "A number of replicas between two times of day, week or year",
-    parameters: Metadata::PARAMETERS,
+    parameters: &[Metadata::PARAMETERS],
     targets: &[],
     // The metric is the number of replicas itself.
     default_target: Some(MetricMilli(1000)),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use springtide_core::units::MetricMilli;
 
 use crate::broker::{Endpoint, Known, Query};
@@ -18,8 +18,9 @@ pub struct Kind {
     pub name: &'static str,
     /// What it measures, in a sentence.
     pub summary: &'static str,
-    /// What it can be told, other than target and activation value.
-    pub parameters: &'static [Parameter],
+    /// What it can be told, other than target and activation value: its own parameters, and those that it shares with other kinds.
+    #[serde(serialize_with = "in_one_list")]
+    pub parameters: &'static [&'static [Parameter]],
     /// What its target may be called.
     pub targets: &'static [TargetKey],
     /// The target of a trigger that gives none; without it, one must be given.
@@ -30,6 +31,11 @@ pub struct Kind {
     pub example: &'static [(&'static str, &'static str)],
     #[serde(skip)]
     pub(crate) read: fn(&mut Fields<'_>) -> Option<Parsed>,
+}
+
+/// Groups of parameters as the one list that they are to people.
+fn in_one_list<S: Serializer>(groups: &&'static [&'static [Parameter]], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(groups.iter().copied().flatten())
 }
 
 /// One name of a target.
@@ -119,7 +125,7 @@ pub(crate) const fn target(name: &'static str, doc: &'static str) -> Parameter {
 impl Kind {
     /// Everything that it can be told.
     pub fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().chain(self.targets.iter().map(|target| &target.parameter)).chain(&self.activation)
+        self.parameters.iter().copied().flatten().chain(self.targets.iter().map(|target| &target.parameter)).chain(&self.activation)
     }
 
     /// The metadata keys that this kind does not know; KEDA passes over them, and they are often misspelt.

@@ -17,20 +17,26 @@ mod cron;
 #[cfg(feature = "clients")]
 mod error;
 mod field;
+mod http;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
+mod location;
+mod metrics_api;
 mod name;
 mod oauth2;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
+mod prometheus;
 mod rabbitmq;
 mod secret;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
 mod contract;
+#[cfg(all(test, feature = "clients"))]
+mod fake;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
 
@@ -44,7 +50,7 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&cron::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
 
 /// The kind of this name.
 #[must_use]
