@@ -28,6 +28,8 @@ pub(crate) static KIND: Kind = Kind {
     default_target: Some(MetricMilli(1000)),
     activation: None,
     example: &[("timezone", "Europe/Berlin"), ("start", "0 8 * * 1-5"), ("end", "0 18 * * 1-5"), ("desiredReplicas", "10")],
+    example_auth: &[],
+    example_more: &[],
     read,
 };
 

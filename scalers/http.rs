@@ -13,7 +13,7 @@ mod manner;
 
 pub(crate) use address::Address;
 #[cfg(feature = "clients")]
-pub(crate) use client::{Asker, Session, gather};
+pub(crate) use client::{Asker, Session, bounded, gather};
 pub(crate) use manner::{Headers, Manner, PARAMETERS, Texts};
 
 /// A server. Two that are equal share a client, and with it their connections.

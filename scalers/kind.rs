@@ -29,6 +29,10 @@ pub struct Kind {
     pub activation: Option<Parameter>,
     /// Metadata that works.
     pub example: &'static [(&'static str, &'static str)],
+    /// What a TriggerAuthentication gives in the example of the reference, in place of metadata of that name; empty where the kind has no secrets.
+    pub example_auth: &'static [(&'static str, &'static str)],
+    /// Metadata that goes with it.
+    pub example_more: &'static [(&'static str, &'static str)],
     #[serde(skip)]
     pub(crate) read: fn(&mut Fields<'_>) -> Option<Parsed>,
 }

@@ -35,8 +35,12 @@ mod tls;
 
 #[cfg(all(test, feature = "clients"))]
 mod contract;
+#[cfg(test)]
+mod facts;
 #[cfg(all(test, feature = "clients"))]
 mod fake;
+#[cfg(all(test, feature = "clients"))]
+mod pages;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
 

@@ -26,6 +26,8 @@ pub(crate) static KIND: Kind = Kind {
     default_target: None,
     activation: Some(activation("activationTargetValue")),
     example: &[("url", "http://orders.default:8080/stats"), ("valueLocation", "queues.orders.waiting"), ("targetValue", "10")],
+    example_auth: &[("apiKey", "key")],
+    example_more: &[("authMode", "apiKey")],
     read,
 };
 

@@ -22,6 +22,8 @@ pub(crate) static KIND: Kind = Kind {
         ("query", r#"sum(rate(http_requests_total{deployment="orders"}[2m]))"#),
         ("threshold", "100"),
     ],
+    example_auth: &[("username", "springtide"), ("password", "password")],
+    example_more: &[("authModes", "basic")],
     read,
 };
 

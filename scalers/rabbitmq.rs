@@ -47,6 +47,8 @@ pub(crate) static KIND: Kind = Kind {
     default_target: Some(MetricMilli(20_000)),
     activation: Some(activation("activationValue")),
     example: &[("host", "http://guest:guest@rabbitmq.default:15672/"), ("queueName", "orders"), ("mode", "QueueLength"), ("value", "20")],
+    example_auth: &[("host", "http://orders:password@rabbitmq.default:15672/")],
+    example_more: &[],
     read,
 };
 

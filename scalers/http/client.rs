@@ -108,6 +108,18 @@ pub(crate) async fn gather(
     Ok(answers)
 }
 
+/// The body of an answer; none if it is larger than any that is taken.
+pub(crate) async fn bounded(mut answer: reqwest::Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > LARGEST {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
 impl Asker<'_> {
     /// What JSON stands at a path below the server's base. `what` names it in errors.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<T, Error> {
@@ -135,20 +147,17 @@ impl Asker<'_> {
 
     async fn exchange(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<Vec<u8>, Error> {
         let broker = || self.server.address();
-        let mut answer = self.request(path, parameters).send().await.map_err(|error| {
+        let answer = self.request(path, parameters).send().await.map_err(|error| {
             let refused = error.is_connect();
             let source = error.without_url().into();
             if refused { Error::Connect { broker: broker(), source } } else { Error::Ask { broker: broker(), source } }
         })?;
         let status = answer.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| Error::Ask { broker: broker(), source: error.without_url().into() })? {
-            if body.len() + chunk.len() > LARGEST {
-                let reason = format!("more than the {} MiB that are taken; ask for less", LARGEST >> 20);
-                return Err(Error::Inspect { broker: broker(), what: what.to_owned(), reason });
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = bounded(answer).await.map_err(|error| Error::Ask { broker: broker(), source: error.without_url().into() })?;
+        let Some(body) = body else {
+            let reason = format!("more than the {} MiB that are taken; ask for less", LARGEST >> 20);
+            return Err(Error::Inspect { broker: broker(), what: what.to_owned(), reason });
+        };
         if status.is_success() { Ok(body) } else { Err(self.refusal(status, &body, what)) }
     }
 
@@ -189,7 +198,7 @@ impl Asker<'_> {
 
     /// The beginning of a body, in one line, without what we showed: some servers repeat it.
     fn excerpt(&self, body: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(body.get(..LARGEST.min(16 * EXCERPT)).unwrap_or(body)).into_owned();
+        let mut text = String::from_utf8_lossy(body.get(..16 * EXCERPT).unwrap_or(body)).into_owned();
         let mut shown: Vec<&Secret> = self.bearer.iter().collect();
         for login in &self.server.logins {
             match login {
