@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use jiff::civil::date;
 use jiff::tz::TimeZone;
 use springtide_core::Timestamp;
 use springtide_core::units::MetricMilli;
@@ -18,6 +19,9 @@ use crate::parameter::{Field, Fields, Misfit, parameters};
 
 #[cfg(feature = "clients")]
 mod client;
+
+/// A year that is late enough for the search to end soon (it looks until the year 5000), and early enough to find the 29th of February on any day of the week.
+const LATE: i16 = 4950;
 
 pub(crate) static KIND: Kind = Kind {
     name: "cron",
@@ -142,7 +146,8 @@ impl Field for Schedule {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).sloppy_ranges(true).build();
         let cron = parser.parse(text).map_err(|error| Misfit::new(format!("is no cron expression ({error})"), remedy))?;
         // Whether it ever comes does not depend on when that is asked.
-        if cron.find_next_occurrence(&Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), true).is_err() {
+        let late = date(LATE, 1, 1).to_zoned(TimeZone::UTC);
+        if !late.is_ok_and(|late| cron.find_next_occurrence(&late, true).is_ok()) {
             return Err(Misfit::new("never comes", "write a day that the month has"));
         }
         Ok(Self { text: text.to_owned(), cron })

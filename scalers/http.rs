@@ -60,3 +60,6 @@ impl Server {
         format!("{} at {}", self.name, self.base)
     }
 }
+
+#[cfg(all(test, feature = "clients"))]
+mod tests;

@@ -54,7 +54,7 @@ fn each_row_is_accepted_or_names_its_problems() {
         ("UTC", "60 8 * * *", "0 24 * * *", "1", &["end", "start"]),
         ("UTC", "a b c d e", "0 18 * * Someday", "1", &["end", "start"]),
         ("UTC", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "1", &["end", "start"]),
-        ("UTC", "0 0 29 2 *", six, "1", &[]),
+        ("UTC", "0 0 29 2 *", "0 0 29 2 +5", "1", &[]),
     ];
     for (zone, start, end, replicas, expected) in rows {
         let problems = parse(zone, start, end, replicas).err().unwrap_or_default();
@@ -159,6 +159,13 @@ fn windows_are_open_from_start_to_end() {
                 ("2026-04-17T06:00:00Z", true),
                 ("2026-04-14T06:00:00Z", false),
             ],
+        ),
+        // Every other day of the month is a restriction too, so Mondays count beside it.
+        (
+            "UTC",
+            "0 0 */2 * 1",
+            "0 12 */2 * 1",
+            &[("2026-03-02T06:00:00Z", true), ("2026-03-03T06:00:00Z", true), ("2026-03-04T06:00:00Z", false)],
         ),
         // Start and end at one time: the window stays open, since its end never comes after the next start.
         ("UTC", "0 8 * * *", "0 08 * * *", &[("2026-03-02T09:00:00Z", true)]),
