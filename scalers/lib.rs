@@ -43,6 +43,8 @@ mod fake;
 mod pages;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
+#[cfg(all(test, feature = "clients"))]
+mod trial;
 
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]

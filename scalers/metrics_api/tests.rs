@@ -1,6 +1,5 @@
 //! What a metrics-api trigger accepts, as tables, and what it reads from a server in the same process.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 
 use springtide_core::Timestamp;
@@ -11,19 +10,14 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::broker::Moment;
 use crate::fake::{Fake, MOMENT};
-use crate::{AuthParams, Error, Options, Poller, Problem, Trigger, TriggerId};
+use crate::trial::{self, Row, read_all};
+use crate::{Error, Options, Poller, Problem, ResolvedEnv, Trigger, TriggerId};
 
-/// Metadata and authentication in the words of one line each: `key=text key=text`.
 fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
-    let pairs = |line: &str| -> BTreeMap<String, String> {
-        line.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
-    };
-    let auth = pairs(auth).into_iter().map(|(key, text)| (key, Secret::from(text))).collect();
-    crate::parse("metrics-api", &pairs(metadata), &auth, &AuthParams::new())
+    trial::trigger("metrics-api", metadata, auth, &ResolvedEnv::new())
 }
 
-/// Each row: metadata, authentication, and the fields that problems are about (none: it is fine).
-const ROWS: &[(&str, &str, &[&str])] = &[
+const ROWS: &[Row] = &[
     ("", "", &["targetValue", "url", "valueLocation"]),
     ("url=http://h:1230/api/v1/ valueLocation=metric targetValue=42", "", &[]),
     ("url=http://h:1230/api/v1/ valueLocation=metric targetValue=4.5 activationTargetValue=0.5", "", &[]),
@@ -76,15 +70,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn each_row_is_accepted_or_names_its_problems() {
-    for (metadata, auth, expected) in ROWS {
-        let problems = parse(metadata, auth).err().unwrap_or_default();
-        let mut named: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        named.sort_unstable();
-        assert_eq!(named, *expected, "{metadata} / {auth}: {problems:#?}");
-        for problem in problems {
-            assert!(!problem.to_string().contains("s3cret") && !problem.remedy.is_empty(), "{problem}");
-        }
-    }
+    trial::judge("metrics-api", ROWS, &ResolvedEnv::new());
 }
 
 #[test]
@@ -99,13 +85,6 @@ fn names_targets_and_connections_come_out_typed() {
     let same = parse("url=http://h/b valueLocation=n targetValue=1 authMode=basic", "username=u password=s3cret").expect("fine");
     assert_eq!(user.connection, same.connection, "who we are, wherever it is written");
     assert_eq!(format!("{:?}", user.connection), "Endpoint(\"the metrics API at http://h\")");
-}
-
-async fn read_all(triggers: &[Trigger], moment: Moment) -> Result<Vec<Result<Sample, Error>>, Error> {
-    let mut open = triggers[0].connection.open().await?;
-    let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
-    let answers = open.read(&queries, moment).await?;
-    Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, moment.now))).collect())
 }
 
 async fn read_one(metadata: &str, auth: &str) -> Result<Sample, Error> {

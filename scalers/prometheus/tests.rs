@@ -10,19 +10,14 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::broker::Moment;
 use crate::fake::{Fake, MOMENT};
-use crate::{AuthParams, Error, Options, Poller, Problem, Secret, Trigger, TriggerId};
+use crate::trial::{self, Row, read_all};
+use crate::{AuthParams, Error, Options, Poller, Problem, ResolvedEnv, Secret, Trigger, TriggerId};
 
-/// Metadata and authentication in the words of one line each: `key=text key=text`.
 fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
-    let pairs = |line: &str| -> BTreeMap<String, String> {
-        line.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
-    };
-    let auth = pairs(auth).into_iter().map(|(key, text)| (key, Secret::from(text))).collect();
-    crate::parse("prometheus", &pairs(metadata), &auth, &AuthParams::new())
+    trial::trigger("prometheus", metadata, auth, &ResolvedEnv::new())
 }
 
-/// Each row: metadata, authentication, and the fields that problems are about (none: it is fine).
-const ROWS: &[(&str, &str, &[&str])] = &[
+const ROWS: &[Row] = &[
     ("", "", &["query", "serverAddress", "threshold"]),
     ("serverAddress=http://h:9090 threshold=100 query=up", "", &[]),
     ("serverAddress=http://h:9090 threshold=100.5 activationThreshold=5.5 query=up namespace=n", "", &[]),
@@ -57,15 +52,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn each_row_is_accepted_or_names_its_problems() {
-    for (metadata, auth, expected) in ROWS {
-        let problems = parse(metadata, auth).err().unwrap_or_default();
-        let mut named: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        named.sort_unstable();
-        assert_eq!(named, *expected, "{metadata} / {auth}: {problems:#?}");
-        for problem in problems {
-            assert!(!problem.to_string().contains("s3cret") && !problem.remedy.is_empty(), "{problem}");
-        }
-    }
+    trial::judge("prometheus", ROWS, &ResolvedEnv::new());
 }
 
 #[test]
@@ -78,13 +65,6 @@ fn names_targets_and_connections_come_out_typed() {
     let tenant = parse("serverAddress=http://h:9090 threshold=1 query=up customHeaders=X-Scope-OrgID=t", "").expect("fine");
     assert_ne!(trigger.connection, tenant.connection, "another tenant is somebody else");
     assert_eq!(format!("{:?}", trigger.connection), "Endpoint(\"Prometheus at http://h:9090\")");
-}
-
-async fn read_all(triggers: &[Trigger], moment: Moment) -> Result<Vec<Result<Sample, Error>>, Error> {
-    let mut open = triggers[0].connection.open().await?;
-    let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
-    let answers = open.read(&queries, moment).await?;
-    Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, moment.now))).collect())
 }
 
 async fn read_one(metadata: &str, auth: &str) -> Result<Sample, Error> {

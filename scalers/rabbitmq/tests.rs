@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Sample};
 
 use super::*;
 use crate::fake::{Fake, MOMENT};
-use crate::{AuthParams, Error, Problem, Trigger};
+use crate::trial::{self, Row, read_all};
+use crate::{AuthParams, Error, Problem, ResolvedEnv, Trigger};
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
@@ -17,18 +17,16 @@ fn secrets(pairs: &[(&str, &str)]) -> AuthParams {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), Secret::from(*text))).collect()
 }
 
-/// Metadata in the words of one line: `key=text key=text`. The environment has a host over AMQP, a user and a password.
-fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
-    let pairs = |line: &str| -> Vec<(String, String)> {
-        line.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
-    };
-    let env = secrets(&[("HOST", "amqp://user:s3cret@somehost.com:5236/vhost"), ("USER", "user"), ("PASSWORD", "Pass")]);
-    let auth = pairs(auth).into_iter().map(|(key, text)| (key, Secret::from(text))).collect();
-    crate::parse("rabbitmq", &pairs(metadata).into_iter().collect(), &auth, &env)
+/// The environment of the target's container.
+fn env() -> ResolvedEnv {
+    secrets(&[("HOST", "amqp://user:s3cret@somehost.com:5236/vhost"), ("USER", "user"), ("PASSWORD", "Pass")])
 }
 
-/// Each row: metadata, authentication, and the fields that problems are about (none: it is fine).
-const ROWS: &[(&str, &str, &[&str])] = &[
+fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
+    trial::trigger("rabbitmq", metadata, auth, &env())
+}
+
+const ROWS: &[Row] = &[
     ("", "", &["queueName", "host"]),
     ("queueName=q hostFromEnv=HOST queueLength=10", "", &[]),
     ("queueName=q hostFromEnv=HOST queueLength=AA", "", &["queueLength"]),
@@ -114,18 +112,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn each_row_is_accepted_or_names_its_problems() {
-    for (metadata, auth, expected) in ROWS {
-        let problems = parse(metadata, auth).err().unwrap_or_default();
-        let mut named: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        let mut expected = expected.to_vec();
-        named.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(named, expected, "{metadata} / {auth}: {problems:#?}");
-        for problem in problems {
-            let text = problem.to_string();
-            assert!(!text.contains("s3cret") && !text.contains("PASSWORD") && !problem.remedy.is_empty(), "{text}");
-        }
-    }
+    trial::judge("rabbitmq", ROWS, &env());
 }
 
 #[test]
@@ -167,15 +154,8 @@ fn queue(name: &str, messages: u64) -> String {
     )
 }
 
-async fn read_all(triggers: &[Trigger]) -> Result<Vec<Result<Sample, Error>>, Error> {
-    let mut open = triggers[0].connection.open().await?;
-    let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
-    let answers = open.read(&queries, MOMENT).await?;
-    Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, Timestamp::UNIX_EPOCH))).collect())
-}
-
 async fn read_one(metadata: &str, auth: &str) -> Result<Sample, Error> {
-    read_all(&[parse(metadata, auth).expect(metadata)]).await?.remove(0)
+    read_all(&[parse(metadata, auth).expect(metadata)], MOMENT).await?.remove(0)
 }
 
 #[tokio::test]
@@ -258,7 +238,7 @@ async fn many_queues_of_a_virtual_host_are_one_listing() {
     let host = fake.serve_user().await;
     let trigger = |name: &str| parse(&format!("queueName={name} host=http://{host}/v"), "").expect("fine");
     let triggers: Vec<Trigger> = (0..9).map(|n| trigger(&format!("q{n}"))).chain([trigger("gone")]).collect();
-    let samples = read_all(&triggers).await.expect("it answers");
+    let samples = read_all(&triggers, MOMENT).await.expect("it answers");
     for (n, sample) in samples.iter().take(9).enumerate() {
         assert_eq!(sample.as_ref().expect("listed").metric, MetricMilli::from_count(n as u64 + 1));
     }
@@ -267,7 +247,7 @@ async fn many_queues_of_a_virtual_host_are_one_listing() {
     assert_eq!(fake.asked().len(), 2, "{:?}", fake.asked());
 
     let few: Vec<Trigger> = (0..3).map(|n| trigger(&format!("q{n}"))).collect();
-    let answers = read_all(&few).await.expect("it answers");
+    let answers = read_all(&few, MOMENT).await.expect("it answers");
     assert!(answers.iter().all(Result::is_err), "asked one by one, which this broker does not know");
     assert_eq!(fake.asked().len(), 5);
 }
@@ -319,7 +299,7 @@ async fn tokens_are_fetched_once_and_shown() {
     }
     assert_eq!(fake.headers("authorization"), ["Basic Yzpz", "Bearer t0ken", "Bearer t0ken"]);
     let nowhere = parse(&format!("queueName=q host=http://{host}"), &auth.replace("/token", "/nowhere")).expect("fine");
-    let text = read_all(&[nowhere]).await.expect_err("no token").chain();
+    let text = read_all(&[nowhere], MOMENT).await.expect_err("no token").chain();
     assert!(text.contains(&format!("no OAuth2 token from http://{host}/nowhere: it answers 404")), "{text}");
 }
 
