@@ -1,7 +1,7 @@
 //! Cron: so many replicas between two times. It asks nobody but the clock.
 //!
-//! A window is open when its end comes before its next start, both by the wall clock of the trigger's time zone. A time that the clock skips comes when the
-//! clock has jumped, and one that it shows twice counts the first time.
+//! A window is open when its end comes before its next start, both by the wall clock of the trigger's time zone. A time that the clock
+//! skips comes when the clock has jumped, and one that it shows twice counts the first time.
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
@@ -20,7 +20,8 @@ use crate::parameter::{Field, Fields, Misfit, parameters};
 #[cfg(feature = "clients")]
 mod client;
 
-/// A year that is late enough for the search to end soon (it looks until the year 5000), and early enough to find the 29th of February on any day of the week.
+/// A year that is late enough for the search to end soon (it looks until the year 5000), and early enough to find the 29th of February on
+/// any day of the week.
 const LATE: i16 = 4950;
 
 pub(crate) static KIND: Kind = Kind {

@@ -1,5 +1,5 @@
-//! That each declaration agrees with the facts of KEDA's scaler of that name (`facts.json`: names, defaults, allowed texts and places of its parameters), but
-//! for differences that are listed here with their reasons.
+//! That each declaration agrees with the facts of KEDA's scaler of that name (`facts.json`: names, defaults, allowed texts and places of
+//! its parameters), but for differences that are listed here with their reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 

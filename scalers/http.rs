@@ -1,4 +1,5 @@
-//! Servers that are asked over HTTP: where one is, who we are to it, and how long it may take. What is asked, and what an answer means, is each scaler's own.
+//! Servers that are asked over HTTP: where one is, who we are to it, and how long it may take. What is asked, and what an answer means, is
+//! each scaler's own.
 
 use std::time::Duration;
 

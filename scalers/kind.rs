@@ -1,5 +1,5 @@
-//! A kind of scaler, and how a trigger of that kind is made from its texts. Targets, activation values and names are read here, once for all kinds: a kind
-//! only declares what its target is called.
+//! A kind of scaler, and how a trigger of that kind is made from its texts. Targets, activation values and names are read here, once for
+//! all kinds: a kind only declares what its target is called.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ pub struct Kind {
     pub activation: Option<Parameter>,
     /// Metadata that works.
     pub example: &'static [(&'static str, &'static str)],
-    /// What a TriggerAuthentication gives in the example of the reference, in place of metadata of that name; empty where the kind has no secrets.
+    /// What a TriggerAuthentication gives in the example of the reference, in place of metadata of that name; empty where the kind has no
+    /// secrets.
     pub example_auth: &'static [(&'static str, &'static str)],
     /// Metadata that goes with it.
     pub example_more: &'static [(&'static str, &'static str)],

@@ -1,8 +1,10 @@
-//! Where in a tree of objects and lists a number stands: a path in the language of gjson, which KEDA's users write, for JSON, YAML and XML alike.
+//! Where in a tree of objects and lists a number stands: a path in the language of gjson, which KEDA's users write, for JSON, YAML and XML
+//! alike.
 //!
-//! Steps are separated by dots: a key of an object (`*` and `?` stand for any letters and one letter, a backslash before a letter takes it as it is), or the
-//! place of an element in a list, from 0. `#` at the end counts a list; elsewhere what follows is asked of each element. `#(key=="text")` is the first element
-//! for which that holds, `#(...)#` all of them, and `|` in place of a dot asks the list itself: `jobs.#(state=="open")#|#` counts open jobs.
+//! Steps are separated by dots: a key of an object (`*` and `?` stand for any letters and one letter, a backslash before a letter takes it
+//! as it is), or the place of an element in a list, from 0. `#` at the end counts a list; elsewhere what follows is asked of each element.
+//! `#(key=="text")` is the first element for which that holds, `#(...)#` all of them, and `|` in place of a dot asks the list itself:
+//! `jobs.#(state=="open")#|#` counts open jobs.
 
 use serde_json::Value;
 use springtide_core::quantity::Amount;

@@ -66,8 +66,8 @@ parameters! {
         url: Address = "url", from Metadata;
         /// What its answer is written in.
         format: Format = "format", from Metadata, default "json";
-        /// Where in the answer the number stands: a path such as queues.0.messages in JSON, YAML and XML; a metric's name, with or without labels, in
-        /// Prometheus' text format.
+        /// Where in the answer the number stands: a path such as queues.0.messages in JSON, YAML and XML; a metric's name, with or without
+        /// labels, in Prometheus' text format.
         location: String = "valueLocation", from Metadata;
         /// Whether to ask each pod behind the address's Service; not built yet.
         aggregate: bool = "aggregateFromKubeServiceEndpoints", from Metadata, default "false";

@@ -1,4 +1,5 @@
-//! What tests of scalers have in common: triggers from the words of a line, tables of what is accepted, and reads of several triggers at once.
+//! What tests of scalers have in common: triggers from the words of a line, tables of what is accepted, and reads of several triggers at
+//! once.
 
 use std::collections::BTreeMap;
 

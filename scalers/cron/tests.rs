@@ -274,7 +274,8 @@ fn windows_follow_the_clock_when_it_changes() {
             assert_eq!(window.is_open(now), Ok(*open), "{start} to {end} at {moment}");
         }
     }
-    // New York: 2026-03-08 02:00 becomes 03:00 (07:00 UTC). Lord Howe moves by half an hour: 2026-04-05 02:00 becomes 01:30 (2026-04-04 15:00 UTC).
+    // New York: 2026-03-08 02:00 becomes 03:00 (07:00 UTC). Lord Howe moves by half an hour: 2026-04-05 02:00 becomes 01:30 (2026-04-04
+    // 15:00 UTC).
     let york = window("America/New_York", "0 2 * * *", "0 4 * * *");
     let howe = window("Australia/Lord_Howe", "45 1 * * *", "0 3 * * *");
     for (window, moment, open) in [

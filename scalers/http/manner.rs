@@ -1,4 +1,5 @@
-//! How a trigger wants its server to be asked: what every scaler over HTTP can be told of logins, certificates and time, in one declaration.
+//! How a trigger wants its server to be asked: what every scaler over HTTP can be told of logins, certificates and time, in one
+//! declaration.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! XML as a tree of objects, lists and texts. An element is an object of its attributes (`-name`), its elements, and its own text (`#text`) where it has the
-//! former; a mere text otherwise. Elements of one name are a list. The outermost element is the only key of the whole.
+//! XML as a tree of objects, lists and texts. An element is an object of its attributes (`-name`), its elements, and its own text (`#text`)
+//! where it has the former; a mere text otherwise. Elements of one name are a list. The outermost element is the only key of the whole.
 
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::{Map, Value};
