@@ -1,9 +1,9 @@
-//! A kind of scaler, and how a trigger of that kind is made from its texts. Targets, activation values and names are read here, once for all kinds: a kind
-//! only declares what its target is called.
+//! A kind of scaler, and how a trigger of that kind is made from its texts. Targets, activation values and names are read here, once for
+//! all kinds: a kind only declares what its target is called.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use springtide_core::units::MetricMilli;
 
 use crate::broker::{Endpoint, Known, Query};
@@ -18,8 +18,9 @@ pub struct Kind {
     pub name: &'static str,
     /// What it measures, in a sentence.
     pub summary: &'static str,
-    /// What it can be told, other than target and activation value.
-    pub parameters: &'static [Parameter],
+    /// What it can be told, other than target and activation value: its own parameters, and those that it shares with other kinds.
+    #[serde(serialize_with = "in_one_list")]
+    pub parameters: &'static [&'static [Parameter]],
     /// What its target may be called.
     pub targets: &'static [TargetKey],
     /// The target of a trigger that gives none; without it, one must be given.
@@ -28,8 +29,18 @@ pub struct Kind {
     pub activation: Option<Parameter>,
     /// Metadata that works.
     pub example: &'static [(&'static str, &'static str)],
+    /// What a TriggerAuthentication gives in the example of the reference, in place of metadata of that name; empty where the kind has no
+    /// secrets.
+    pub example_auth: &'static [(&'static str, &'static str)],
+    /// Metadata that goes with it.
+    pub example_more: &'static [(&'static str, &'static str)],
     #[serde(skip)]
     pub(crate) read: fn(&mut Fields<'_>) -> Option<Parsed>,
+}
+
+/// Groups of parameters as the one list that they are to people.
+fn in_one_list<S: Serializer>(groups: &&'static [&'static [Parameter]], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(groups.iter().copied().flatten())
 }
 
 /// One name of a target.
@@ -119,7 +130,7 @@ pub(crate) const fn target(name: &'static str, doc: &'static str) -> Parameter {
 impl Kind {
     /// Everything that it can be told.
     pub fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().chain(self.targets.iter().map(|target| &target.parameter)).chain(&self.activation)
+        self.parameters.iter().copied().flatten().chain(self.targets.iter().map(|target| &target.parameter)).chain(&self.activation)
     }
 
     /// The metadata keys that this kind does not know; KEDA passes over them, and they are often misspelt.

@@ -13,25 +13,38 @@ use std::collections::BTreeMap;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
+mod cron;
 #[cfg(feature = "clients")]
 mod error;
 mod field;
+mod http;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
+mod location;
+mod metrics_api;
 mod name;
 mod oauth2;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
+mod prometheus;
 mod rabbitmq;
 mod secret;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
 mod contract;
+#[cfg(test)]
+mod facts;
+#[cfg(all(test, feature = "clients"))]
+mod fake;
+#[cfg(all(test, feature = "clients"))]
+mod pages;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
+#[cfg(all(test, feature = "clients"))]
+mod trial;
 
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
@@ -43,7 +56,7 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
 
 /// The kind of this name.
 #[must_use]

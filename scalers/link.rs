@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backoff::Backoff;
-use crate::broker::{Answer, Endpoint, Open, Query};
+use crate::broker::{Answer, Endpoint, Moment, Open, Query};
 use crate::error::Error;
 use crate::poller::{Options, Polled, TriggerId};
 
@@ -296,17 +296,17 @@ async fn read(
         });
     }
     let was_open = connection.is_some();
-    let mut as_of = clock();
-    let mut result = attempt(&endpoint, &mut connection, &queries, patience).await;
+    let mut moment = Moment { now: clock(), patience };
+    let mut result = attempt(&endpoint, &mut connection, &queries, moment).await;
     if was_open && matches!(&result, Err(error) if !matches!(error, Error::Wait { .. })) {
-        as_of = clock();
-        result = attempt(&endpoint, &mut connection, &queries, patience).await;
+        moment.now = clock();
+        result = attempt(&endpoint, &mut connection, &queries, moment).await;
     }
     let outcome = match result {
         Ok(answers) => Outcome::Answered(queries.into_iter().zip(answers).collect()),
         Err(error) => Outcome::Failed(error),
     };
-    Finished { connection, asked, as_of, outcome }
+    Finished { connection, asked, as_of: moment.now, outcome }
 }
 
 /// Opens if need be, and reads. The connection is given up where anything but a single query failed.
@@ -314,8 +314,9 @@ async fn attempt(
     endpoint: &Endpoint,
     connection: &mut Option<Box<dyn Open>>,
     queries: &[Query],
-    patience: Duration,
+    moment: Moment,
 ) -> Result<Vec<Result<Answer, Error>>, Error> {
+    let patience = moment.patience;
     let wait = |_| Error::Wait { broker: endpoint.address(), after: patience };
     let mut open = match connection.take() {
         Some(open) => open,
@@ -325,7 +326,7 @@ async fn attempt(
             open
         }
     };
-    let answers = timeout(patience, open.read(queries)).await.map_err(wait)??;
+    let answers = timeout(patience, open.read(queries, moment)).await.map_err(wait)??;
     *connection = Some(open);
     Ok(answers)
 }

@@ -1,5 +1,6 @@
 //! Tokens by OAuth2's client credentials grant (RFC 6749, 4.4), for brokers that are asked over HTTP.
 
+use crate::field::{List, Pairs};
 use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
@@ -18,4 +19,13 @@ pub(crate) struct ClientCredentials {
     pub scopes: String,
     /// More parameters that the provider wants.
     pub parameters: Vec<(String, Secret)>,
+}
+
+impl ClientCredentials {
+    /// What a trigger's authentication says of them.
+    pub(crate) fn new(token_url: Secret, client_id: Secret, client_secret: Secret, scopes: Option<List>, more: Option<Pairs>) -> Self {
+        let scopes = scopes.unwrap_or_default().0.join(" ");
+        let parameters = more.unwrap_or_default().0.into_iter().map(|(name, text)| (name, Secret::from(text))).collect();
+        Self { token_url, client_id, client_secret, scopes, parameters }
+    }
 }

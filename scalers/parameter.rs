@@ -276,6 +276,7 @@ macro_rules! parameters {
         }
     ) => {
         $(#[$outer])*
+        #[allow(dead_code, reason = "some are only looked at in the draft")]
         struct $name {
             $($(#[doc = $doc])+ $field: $type,)*
         }

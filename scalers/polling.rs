@@ -12,7 +12,7 @@ use springtide_core::units::MetricMilli;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::{Active, Answer, Broker, Client, Endpoint, Level, Query};
+use crate::broker::{Active, Answer, Broker, Client, Endpoint, Level, Moment, Query};
 use crate::error::Error;
 use crate::{Options, Polled, Poller, Trigger, TriggerId};
 
@@ -105,7 +105,7 @@ impl Client for Stage {
         if script.down { Err(self.fault()) } else { Ok(()) }
     }
 
-    async fn read(&self, (): &mut (), queries: &[&&'static str]) -> Result<Vec<Result<Answer, Error>>, Error> {
+    async fn read(&self, (): &mut (), queries: &[&&'static str], _: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
         let (at, delay) = (self.at(), self.script().delay);
         self.script().reads.push((at, queries.iter().map(|query| **query).collect()));
         sleep(delay).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use springtide_core::units::MetricMilli;
 
 use crate::field::{List, Pairs, choice};
+use crate::http::{Login, Server, Trouble};
 use crate::kind::{Kind, Parsed, TargetKey, activation, target};
 use crate::name::query_escape;
 use crate::oauth2::ClientCredentials;
@@ -29,7 +30,7 @@ use mode::{Counted, Mode, Operation};
 pub(crate) static KIND: Kind = Kind {
     name: "rabbitmq",
     summary: "Messages in RabbitMQ queues, or the rates at which they come and go",
-    parameters: Metadata::PARAMETERS,
+    parameters: &[Metadata::PARAMETERS],
     targets: &[
         TargetKey {
             parameter: target("value", "The target: messages, or messages per second, for each replica."),
@@ -46,6 +47,8 @@ pub(crate) static KIND: Kind = Kind {
     default_target: Some(MetricMilli(20_000)),
     activation: Some(activation("activationValue")),
     example: &[("host", "http://guest:guest@rabbitmq.default:15672/"), ("queueName", "orders"), ("mode", "QueueLength"), ("value", "20")],
+    example_auth: &[("host", "http://orders:password@rabbitmq.default:15672/")],
+    example_more: &[],
     read,
 };
 
@@ -261,23 +264,27 @@ impl Metadata {
             management::Names::One(self.queue_name)
         };
         let login = if let (Some(token_url), Some(client_id), Some(client_secret)) = (self.token_uri, self.client_id, self.client_secret) {
-            let scopes = self.scopes.unwrap_or_default().0.join(" ");
-            let parameters =
-                self.endpoint_params.unwrap_or_default().0.into_iter().map(|(name, text)| (name, Secret::from(text))).collect();
-            management::Login::Token(ClientCredentials { token_url, client_id, client_secret, scopes, parameters })
+            Some(Login::Token(ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params)))
         } else if self.workload_identity_resource.is_some() {
-            management::Login::WorkloadIdentity
+            Some(Login::WorkloadIdentity)
         } else if let Some((user, password)) = self.username.zip(self.password) {
-            management::Login::Password(user, Some(password))
+            Some(Login::Password(user, Some(password)))
         } else if let Some(user) = self.host.user.clone() {
-            management::Login::Password(user, self.host.password.clone())
+            Some(Login::Password(user, self.host.password.clone()))
         } else {
-            management::Login::Nobody
+            None
         };
         let counted = if self.exclude_unacknowledged { Counted::Ready } else { Counted::All };
-        let host = Host { user: None, password: None, vhost: String::new(), ..self.host };
+        let server = Server {
+            name: "RabbitMQ's management interface",
+            base: format!("{}{}", self.host.origin(), self.host.prefix),
+            logins: login.into_iter().collect(),
+            tls,
+            timeout,
+            trouble: Trouble::Server,
+        };
         let query = management::Query { vhost, names, counted, mode: self.mode.unwrap_or(Mode::QueueLength) };
-        (management::Management { host, login, tls, timeout }, query)
+        (management::Management(server), query)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use springtide_core::Timestamp;
@@ -23,12 +24,26 @@ pub(crate) trait Client: Broker {
     /// Answers many queries, as many answers as queries and in their order, with as few requests as the broker can do with. An outer error means that the
     /// connection is of no more use and none was answered; an inner error is about one query. Reads only; safe to repeat; may be dropped at any await, after
     /// which the connection is not used again.
-    async fn read(&self, connection: &mut Self::Connection, queries: &[&Self::Query]) -> Result<Vec<Result<Answer, Error>>, Error>;
+    async fn read(
+        &self,
+        connection: &mut Self::Connection,
+        queries: &[&Self::Query],
+        moment: Moment,
+    ) -> Result<Vec<Result<Answer, Error>>, Error>;
 
     /// Takes leave, so that the broker does not have to find out.
     async fn close(&self, connection: Self::Connection) {
         drop(connection);
     }
+}
+
+/// When a read begins, and how much time it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The time that its samples will carry, for brokers that are asked about a time.
+    pub now: Timestamp,
+    /// After how long nobody waits for it any more.
+    pub patience: Duration,
 }
 
 /// What a broker says to one query, before the trigger gives it a meaning.
@@ -89,7 +104,7 @@ impl Answer {
 #[async_trait]
 pub(crate) trait Open: Send {
     /// As `Broker::read`.
-    async fn read(&mut self, queries: &[Query]) -> Result<Vec<Result<Answer, Error>>, Error>;
+    async fn read(&mut self, queries: &[Query], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error>;
     /// As `Broker::close`.
     async fn close(self: Box<Self>);
 }
@@ -107,10 +122,10 @@ struct Opened<B: Client> {
 
 #[async_trait]
 impl<B: Client> Open for Opened<B> {
-    async fn read(&mut self, queries: &[Query]) -> Result<Vec<Result<Answer, Error>>, Error> {
+    async fn read(&mut self, queries: &[Query], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
         let typed: Vec<&B::Query> = queries.iter().filter_map(|Query(query)| (&**query as &dyn Any).downcast_ref()).collect();
         assert_eq!(typed.len(), queries.len(), "a trigger's query and endpoint come from one scaler");
-        let answers = self.broker.read(&mut self.connection, &typed).await?;
+        let answers = self.broker.read(&mut self.connection, &typed, moment).await?;
         assert_eq!(answers.len(), queries.len(), "a scaler answers each query once");
         Ok(answers)
     }

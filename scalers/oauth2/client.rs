@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::ClientCredentials;
 use crate::error::Error;
+use crate::http::bounded;
 use crate::secret::Secret;
 
 /// How long before its end a token is replaced, so that it does not end on the way.
@@ -78,7 +79,8 @@ impl ClientCredentials {
         if !status.is_success() {
             return Err(fault(format!("it answers {status}; check oauthTokenURI, clientID, clientSecret and scopes")));
         }
-        answer.json().await.map_err(|_| fault("its answer holds no access_token; check oauthTokenURI".to_owned()))
+        let body = bounded(answer).await.map_err(|error| fault(error.without_url().to_string()))?.unwrap_or_default();
+        serde_json::from_slice(&body).map_err(|_| fault("its answer holds no access_token; check oauthTokenURI".to_owned()))
     }
 
     /// The token endpoint's address without what may be secret in it.

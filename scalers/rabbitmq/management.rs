@@ -3,34 +3,16 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::host::Host;
 use super::mode::{Counted, Mode, Operation};
 use crate::broker::Broker;
-use crate::oauth2::ClientCredentials;
-use crate::secret::Secret;
-use crate::tls::Tls;
+use crate::http::Server;
 
 #[cfg(feature = "clients")]
 mod client;
 
-/// A broker's management interface.
+/// A broker's management interface. Its address has neither a login nor a virtual host.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Management {
-    /// Without the login and the virtual host that it may have held.
-    pub host: Host,
-    pub login: Login,
-    pub tls: Tls,
-    pub timeout: Option<Duration>,
-}
-
-/// Who we are to it.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) enum Login {
-    Nobody,
-    Password(Secret, Option<Secret>),
-    Token(ClientCredentials),
-    WorkloadIdentity,
-}
+pub(super) struct Management(pub Server);
 
 /// What a trigger asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,10 +34,10 @@ impl Broker for Management {
     type Query = Query;
 
     fn address(&self) -> String {
-        format!("RabbitMQ's management interface at {}{}", self.host.origin(), self.host.prefix)
+        self.0.address()
     }
 
     fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.0.timeout
     }
 }

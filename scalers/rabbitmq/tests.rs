@@ -1,17 +1,13 @@
 //! What a RabbitMQ trigger accepts, as tables, and what it reads from a management interface in the same process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Sample};
 
 use super::*;
-use crate::{AuthParams, Error, Problem, Trigger};
+use crate::fake::{Fake, MOMENT};
+use crate::trial::{self, Row, read_all};
+use crate::{AuthParams, Error, Problem, ResolvedEnv, Trigger};
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
@@ -21,18 +17,16 @@ fn secrets(pairs: &[(&str, &str)]) -> AuthParams {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), Secret::from(*text))).collect()
 }
 
-/// Metadata in the words of one line: `key=text key=text`. The environment has a host over AMQP, a user and a password.
-fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
-    let pairs = |line: &str| -> Vec<(String, String)> {
-        line.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
-    };
-    let env = secrets(&[("HOST", "amqp://user:s3cret@somehost.com:5236/vhost"), ("USER", "user"), ("PASSWORD", "Pass")]);
-    let auth = pairs(auth).into_iter().map(|(key, text)| (key, Secret::from(text))).collect();
-    crate::parse("rabbitmq", &pairs(metadata).into_iter().collect(), &auth, &env)
+/// The environment of the target's container.
+fn env() -> ResolvedEnv {
+    secrets(&[("HOST", "amqp://user:s3cret@somehost.com:5236/vhost"), ("USER", "user"), ("PASSWORD", "Pass")])
 }
 
-/// Each row: metadata, authentication, and the fields that problems are about (none: it is fine).
-const ROWS: &[(&str, &str, &[&str])] = &[
+fn parse(metadata: &str, auth: &str) -> Result<Trigger, Vec<Problem>> {
+    trial::trigger("rabbitmq", metadata, auth, &env())
+}
+
+const ROWS: &[Row] = &[
     ("", "", &["queueName", "host"]),
     ("queueName=q hostFromEnv=HOST queueLength=10", "", &[]),
     ("queueName=q hostFromEnv=HOST queueLength=AA", "", &["queueLength"]),
@@ -118,18 +112,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn each_row_is_accepted_or_names_its_problems() {
-    for (metadata, auth, expected) in ROWS {
-        let problems = parse(metadata, auth).err().unwrap_or_default();
-        let mut named: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        let mut expected = expected.to_vec();
-        named.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(named, expected, "{metadata} / {auth}: {problems:#?}");
-        for problem in problems {
-            let text = problem.to_string();
-            assert!(!text.contains("s3cret") && !text.contains("PASSWORD") && !problem.remedy.is_empty(), "{text}");
-        }
-    }
+    trial::judge("rabbitmq", ROWS, &env());
 }
 
 #[test]
@@ -163,43 +146,6 @@ fn one_broker_and_login_is_one_connection() {
     assert_eq!(format!("{amqp:?}"), "Endpoint(\"RabbitMQ at amqp://h (virtual host v1)\")");
 }
 
-/// A management interface that answers from a table and takes down what it is asked.
-#[derive(Clone, Default)]
-struct Fake {
-    answers: Arc<Mutex<Vec<(String, u16, String)>>>,
-    asked: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-impl Fake {
-    /// Answers requests whose path and query begin with `start`.
-    fn answer(&self, start: &str, status: u16, body: impl Into<String>) {
-        self.answers.lock().expect("no test panics with it").push((start.to_owned(), status, body.into()));
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no test panics with it").iter().map(|(path, _)| path.clone()).collect()
-    }
-
-    async fn serve(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let router = Router::new().fallback(respond).with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        format!("u:s3cret@{address}")
-    }
-}
-
-async fn respond(State(fake): State<Fake>, request: Request) -> Response {
-    let path = request.uri().to_string();
-    let login = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    fake.asked.lock().expect("no test panics with it").push((path.clone(), login));
-    let answers = fake.answers.lock().expect("no test panics with it");
-    match answers.iter().find(|(start, ..)| path.starts_with(start)) {
-        Some((_, status, body)) => (StatusCode::from_u16(*status).expect("a status"), body.clone()).into_response(),
-        None => (StatusCode::NOT_FOUND, r#"{"error":"Object Not Found","reason":"Not Found"}"#).into_response(),
-    }
-}
-
 fn queue(name: &str, messages: u64) -> String {
     format!(
         r#"{{"name":"{name}","messages":{messages},"messages_ready":{},"messages_unacknowledged":1,"message_stats":{{"publish":9,"ack":4,"get_no_ack":1,
@@ -208,22 +154,15 @@ fn queue(name: &str, messages: u64) -> String {
     )
 }
 
-async fn read_all(triggers: &[Trigger]) -> Result<Vec<Result<Sample, Error>>, Error> {
-    let mut open = triggers[0].connection.open().await?;
-    let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
-    let answers = open.read(&queries).await?;
-    Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, Timestamp::UNIX_EPOCH))).collect())
-}
-
 async fn read_one(metadata: &str, auth: &str) -> Result<Sample, Error> {
-    read_all(&[parse(metadata, auth).expect(metadata)]).await?.remove(0)
+    read_all(&[parse(metadata, auth).expect(metadata)], MOMENT).await?.remove(0)
 }
 
 #[tokio::test]
 async fn each_mode_reads_its_number() {
     let fake = Fake::default();
     fake.answer("/pre/api/queues/v/q?", 200, queue("q", 4));
-    let host = fake.serve().await;
+    let host = fake.serve_user().await;
     let cases = [
         ("", 4000, Activity::Compare),
         ("excludeUnacknowledged=true", 3000, Activity::Compare),
@@ -237,8 +176,7 @@ async fn each_mode_reads_its_number() {
         assert_eq!((sample.metric, sample.activity), (MetricMilli(metric), activity), "{more}");
         assert_eq!((sample.ready, sample.in_flight, sample.arrived, sample.done), (Some(3), Some(1), Some(9), Some(5)));
     }
-    let asked = fake.asked.lock().expect("no test panics with it").clone();
-    assert!(asked.iter().all(|(_, login)| login == "Basic dTpzM2NyZXQ="), "{asked:?}");
+    assert!(fake.headers("authorization").iter().all(|login| login == "Basic dTpzM2NyZXQ="), "{:?}", fake.headers("authorization"));
 }
 
 #[tokio::test]
@@ -258,7 +196,7 @@ async fn names_stand_encoded_in_paths() {
     for (metadata, path) in cases {
         let fake = Fake::default();
         fake.answer("/", 200, r#"{"messages":1,"items":[],"page_count":1}"#);
-        let metadata = metadata.replace("//H", &format!("//{}", fake.serve().await));
+        let metadata = metadata.replace("//H", &format!("//{}", fake.serve_user().await));
         read_one(&metadata, "").await.expect(&metadata);
         assert!(fake.asked()[0].starts_with(path), "{metadata}: {:?}", fake.asked());
     }
@@ -271,7 +209,7 @@ async fn a_pattern_makes_one_number_of_many_queues() {
     fake.answer("/api/queues/v?", 200, list(1));
     fake.answer("/api/queues/many?", 200, list(2));
     fake.answer("/api/queues/none?", 200, r#"{"page_count":0,"items":[]}"#);
-    let host = fake.serve().await;
+    let host = fake.serve_user().await;
     for (operation, mode, metric) in [
         ("sum", "QueueLength", 8000),
         ("avg", "QueueLength", 2000),
@@ -297,10 +235,10 @@ async fn many_queues_of_a_virtual_host_are_one_listing() {
     let fake = Fake::default();
     let items: Vec<String> = (0..9).map(|n| queue(&format!("q{n}"), n + 1)).collect();
     fake.answer("/api/queues/v?page=1&page_size=500&", 200, format!(r#"{{"page_count":1,"items":[{}]}}"#, items.join(",")));
-    let host = fake.serve().await;
+    let host = fake.serve_user().await;
     let trigger = |name: &str| parse(&format!("queueName={name} host=http://{host}/v"), "").expect("fine");
     let triggers: Vec<Trigger> = (0..9).map(|n| trigger(&format!("q{n}"))).chain([trigger("gone")]).collect();
-    let samples = read_all(&triggers).await.expect("it answers");
+    let samples = read_all(&triggers, MOMENT).await.expect("it answers");
     for (n, sample) in samples.iter().take(9).enumerate() {
         assert_eq!(sample.as_ref().expect("listed").metric, MetricMilli::from_count(n as u64 + 1));
     }
@@ -309,7 +247,7 @@ async fn many_queues_of_a_virtual_host_are_one_listing() {
     assert_eq!(fake.asked().len(), 2, "{:?}", fake.asked());
 
     let few: Vec<Trigger> = (0..3).map(|n| trigger(&format!("q{n}"))).collect();
-    let answers = read_all(&few).await.expect("it answers");
+    let answers = read_all(&few, MOMENT).await.expect("it answers");
     assert!(answers.iter().all(Result::is_err), "asked one by one, which this broker does not know");
     assert_eq!(fake.asked().len(), 5);
 }
@@ -321,7 +259,7 @@ async fn errors_say_what_and_where_without_secrets() {
     fake.answer("/api/queues/broken/", 503, "no quorum");
     fake.answer("/api/queues/odd/", 200, "<html>");
     fake.answer("/api/queues/new/", 200, r#"{"name":"q"}"#);
-    let host = fake.serve().await;
+    let host = fake.serve_user().await;
     let cases = [
         ("denied", "refuses the login (401 Unauthorized: {\"error\":\"not_authorised\""),
         ("broken", "error inspecting RabbitMQ's management interface at http://127.0.0.1:"),
@@ -352,18 +290,16 @@ async fn tokens_are_fetched_once_and_shown() {
     let fake = Fake::default();
     fake.answer("/token", 200, r#"{"access_token":"t0ken","expires_in":3600}"#);
     fake.answer("/api/queues/", 200, queue("q", 4));
-    let host = fake.serve().await.replace("u:s3cret@", "");
+    let host = fake.serve().await;
     let auth = format!("oauthTokenURI=http://{host}/token clientID=c clientSecret=s scopes=a,b");
     let trigger = parse(&format!("queueName=q host=http://{host}"), &auth).expect("fine");
     let mut open = trigger.connection.open().await.expect("opens");
     for _ in 0..2 {
-        assert!(open.read(std::slice::from_ref(&trigger.query)).await.expect("answers")[0].is_ok());
+        assert!(open.read(std::slice::from_ref(&trigger.query), MOMENT).await.expect("answers")[0].is_ok());
     }
-    let asked = fake.asked.lock().expect("no test panics with it").clone();
-    let logins: Vec<&str> = asked.iter().map(|(_, login)| login.as_str()).collect();
-    assert_eq!(logins, ["Basic Yzpz", "Bearer t0ken", "Bearer t0ken"]);
+    assert_eq!(fake.headers("authorization"), ["Basic Yzpz", "Bearer t0ken", "Bearer t0ken"]);
     let nowhere = parse(&format!("queueName=q host=http://{host}"), &auth.replace("/token", "/nowhere")).expect("fine");
-    let text = read_all(&[nowhere]).await.expect_err("no token").chain();
+    let text = read_all(&[nowhere], MOMENT).await.expect_err("no token").chain();
     assert!(text.contains(&format!("no OAuth2 token from http://{host}/nowhere: it answers 404")), "{text}");
 }
 

@@ -14,13 +14,13 @@ pub mod karpenter;
 pub mod keda;
 pub mod labels;
 pub mod lenient;
-pub mod quantity;
 mod schema;
 pub mod structure;
 pub mod typed;
 pub mod validate;
 
 pub use lenient::Lenient;
+pub use springtide_core::quantity;
 pub use validate::Problem;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod check;
 pub mod name;
 pub mod nodes;
 pub mod plan;
+pub mod quantity;
 pub mod reading;
 pub mod reason;
 pub mod scale;

@@ -7,9 +7,11 @@ use crate::shell::{cargo, succeeds};
 
 pub(crate) fn run() -> Result<Outcome> {
     // The tests that compare these files also write them; so the two cannot differ.
-    let writers: [&[&str]; 4] = [
+    let writers: [&[&str]; 5] = [
         // CRDs, in `config/crd`.
         &["test", "--quiet", "--package", "springtide-api", "files_are_fresh"],
+        // A page for each scaler, in `docs/scalers`.
+        &["test", "--quiet", "--package", "springtide-scalers", "pages_are_fresh"],
         // Answers of `springtide check`, in `tests/check/broken`.
         &["test", "--quiet", "--package", "springtide", "--test", "whole", "answers_are_those_on_record"],
         // Plans of `springtide plan`, in `tests/plan/cases`.

@@ -17,7 +17,7 @@ use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind
 use super::super::counts::Counts;
 use super::super::mode::Mode;
 use super::{Amqp, Login};
-use crate::broker::{Answer, Broker as _, Client};
+use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::{Cause, Error};
 
 /// How many questions go out before the first answer is waited for. RabbitMQ answers a channel in order, so more would only fill buffers.
@@ -57,7 +57,7 @@ impl Client for Amqp {
         Ok(Link { connection, channel: None, missing: HashSet::new() })
     }
 
-    async fn read(&self, link: &mut Link, queues: &[&String]) -> Result<Vec<Result<Answer, Error>>, Error> {
+    async fn read(&self, link: &mut Link, queues: &[&String], _: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
         let mut answers: Vec<Option<Result<Answer, Error>>> = queues.iter().map(|_| None).collect();
         let mut waiting: Vec<usize> = (0..queues.len()).collect();
         waiting.sort_by_key(|place| link.missing.contains(queues[*place]));

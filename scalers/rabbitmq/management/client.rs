@@ -3,39 +3,24 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use futures::stream::iter;
-use futures::{FutureExt as _, StreamExt as _};
-use reqwest::StatusCode;
+use futures::FutureExt as _;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::super::counts::Counts;
 use super::super::host::segment;
 use super::super::mode::{Counted, Mode, Operation};
-use super::{Login, Management, Names, Query};
-use crate::broker::{Answer, Broker as _, Client};
+use super::{Management, Names, Query};
+use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::Error;
-use crate::oauth2::Token;
-use crate::secret::Secret;
+use crate::http::{self, Session, gather};
 
 /// From how many queues on one listing is less work than asking for each.
 const WORTH_A_LISTING: usize = 6;
 /// How many queues a page of a listing has: the most that RabbitMQ allows.
 const PAGE: usize = 500;
-/// How many requests are under way at a time: the management interface is a guest on the broker.
-const AT_ONCE: usize = 4;
 /// The parts of a queue that are read; leaving out the rest is most of the answer.
 const COLUMNS: &str = "name,messages,messages_ready,messages_unacknowledged,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\
                        message_stats.get_no_ack,message_stats.publish_details.rate,message_stats.deliver_get_details.rate";
-/// How much of an answer that is an error is repeated.
-const EXCERPT: usize = 200;
-
-/// A client, which keeps its connections, and the token that it shows.
-pub(crate) struct Http {
-    http: reqwest::Client,
-    token: Token,
-}
-
 /// A queue, as far as it is read. What the broker has no number for yet is missing.
 #[derive(Debug, Clone, Deserialize)]
 struct Queue {
@@ -74,62 +59,27 @@ struct Page {
 
 #[async_trait]
 impl Client for Management {
-    type Connection = Http;
+    type Connection = Session;
 
-    async fn open(&self) -> Result<Http, Error> {
-        let fault = |reason: &str| Error::Configure { broker: self.address(), reason: reason.to_owned() };
-        if self.login == Login::WorkloadIdentity {
-            return Err(fault("Azure workload identity is not built yet; use username and password, or OAuth2 client credentials"));
-        }
-        let builder = match self.host.scheme.as_str() {
-            "http" => reqwest::Client::builder(),
-            "https" => reqwest::Client::builder().tls_backend_preconfigured(self.tls.client_config(&self.address())?),
-            _ => return Err(fault("protocol is http, but host is no http:// or https:// URL; correct one of them")),
-        };
-        let http =
-            builder.user_agent("springtide").build().map_err(|error| Error::Connect { broker: self.address(), source: error.into() })?;
-        Ok(Http { http, token: Token::default() })
+    async fn open(&self) -> Result<Session, Error> {
+        self.0.open()
     }
 
-    async fn read(&self, client: &mut Http, queries: &[&Query]) -> Result<Vec<Result<Answer, Error>>, Error> {
-        let asker = self.asker(client).await?;
+    async fn read(&self, session: &mut Session, queries: &[&Query], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let asker = Asker { broker: self, http: self.0.asker(session, moment).await? };
         let listed = asker.list(queries).await?;
         let mut asked = Vec::with_capacity(queries.len());
         for query in queries {
             asked.push(asker.resolve(query, &listed).boxed());
         }
-        let mut answers = Vec::with_capacity(queries.len());
-        let mut arriving = iter(asked).buffered(AT_ONCE);
-        while let Some(answer) = arriving.next().await {
-            match answer {
-                // Of these, every query has its share: the connection is at fault.
-                Err(error @ (Error::Connect { .. } | Error::Ask { .. })) => return Err(error),
-                Err(error @ Error::LogIn { .. }) => {
-                    client.token.forget();
-                    answers.push(Err(error));
-                }
-                answer => answers.push(answer),
-            }
-        }
-        Ok(answers)
+        gather(session, asked).await
     }
 }
 
-/// One read: the client with what it shows.
+/// One read.
 struct Asker<'a> {
     broker: &'a Management,
-    http: reqwest::Client,
-    bearer: Option<Secret>,
-}
-
-impl Management {
-    async fn asker(&self, client: &mut Http) -> Result<Asker<'_>, Error> {
-        let bearer = match &self.login {
-            Login::Token(credentials) => Some(client.token.get(credentials, &client.http).await?),
-            _ => None,
-        };
-        Ok(Asker { broker: self, http: client.http.clone(), bearer })
-    }
+    http: http::Asker<'a>,
 }
 
 impl Query {
@@ -165,7 +115,7 @@ impl Asker<'_> {
                 let number = page.to_string();
                 let parameters = [("page", number.as_str()), ("page_size", &size), ("pagination", "true"), ("columns", COLUMNS)];
                 let what = format!("the queues of virtual host {vhost:?}");
-                let answer = self.get::<Page>(&format!("/api/queues/{}", segment(vhost)), &parameters, &what).await;
+                let answer = self.http.get_json::<Page>(&format!("/api/queues/{}", segment(vhost)), &parameters, &what).await;
                 let found = match answer {
                     Ok(found) => found,
                     Err(error @ (Error::Connect { .. } | Error::Ask { .. })) => return Err(error),
@@ -200,7 +150,7 @@ impl Asker<'_> {
         let path = format!("/api/queues/{}", segment(&query.vhost));
         match &query.names {
             Names::One(name) => {
-                let queue = self.get::<Queue>(&format!("{path}/{}", segment(name)), &[("columns", COLUMNS)], &what).await?;
+                let queue = self.http.get_json::<Queue>(&format!("{path}/{}", segment(name)), &[("columns", COLUMNS)], &what).await?;
                 Ok(vec![queue])
             }
             Names::Pattern { pattern, page_size, .. } => {
@@ -213,7 +163,7 @@ impl Asker<'_> {
                     ("pagination", "false"),
                     ("columns", COLUMNS),
                 ];
-                let page = self.get::<Page>(&path, &parameters, &what).await?;
+                let page = self.http.get_json::<Page>(&path, &parameters, &what).await?;
                 if page.page_count > 1 {
                     let reason = format!(
                         "the regex matches more queues than can be recovered at once ({} pages of {size}); raise pageSize or narrow queueName",
@@ -238,42 +188,6 @@ impl Asker<'_> {
         };
         Ok(Counts::combine(&counts, operation).answer(query.mode))
     }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<T, Error> {
-        let (host, broker) = (&self.broker.host, || self.broker.address());
-        let request = self.http.get(format!("{}{}{path}", host.origin(), host.prefix)).query(parameters);
-        let request = match (&self.broker.login, &self.bearer) {
-            (Login::Password(user, password), _) => request.basic_auth(user.expose(), password.as_ref().map(Secret::expose)),
-            (_, Some(bearer)) => request.bearer_auth(bearer.expose()),
-            _ => request,
-        };
-        let answer = request.send().await.map_err(|error| {
-            let refused = error.is_connect();
-            let source = error.without_url().into();
-            if refused { Error::Connect { broker: broker(), source } } else { Error::Ask { broker: broker(), source } }
-        })?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| Error::Ask { broker: broker(), source: error.without_url().into() })?;
-        if status == StatusCode::OK {
-            return serde_json::from_slice(&body).map_err(|error| Error::Decode {
-                broker: broker(),
-                what: what.to_owned(),
-                source: error.into(),
-            });
-        }
-        let reason = format!("{status}: {}", excerpt(&body));
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::LogIn { broker: broker(), reason },
-            StatusCode::NOT_FOUND => Error::Find { broker: broker(), what: what.to_owned() },
-            status if status.is_server_error() => Error::Ask { broker: broker(), source: reason.into() },
-            _ => Error::Inspect { broker: broker(), what: what.to_owned(), reason },
-        })
-    }
-}
-
-/// The beginning of a body, in one line.
-fn excerpt(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT).collect()
 }
 
 impl Queue {

@@ -77,6 +77,14 @@ impl Amount {
         saturated(divided_up(self.nanos, NANO))
     }
 
+    /// As a number, of which about 16 digits are exact.
+    #[must_use]
+    pub fn number(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a float holds as many digits as a metric needs")]
+        let nanos = self.nanos as f64;
+        nanos / 1e9
+    }
+
     /// How it was written.
     #[must_use]
     pub fn format(self) -> Format {

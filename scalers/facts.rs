@@ -1,0 +1,152 @@
+//! That each declaration agrees with the facts of KEDA's scaler of that name (`facts.json`: names, defaults, allowed texts and places of
+//! its parameters), but for differences that are listed here with their reasons.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::{Age, KINDS, Kind, Parameter, Source};
+
+/// What KEDA's schema says of one parameter.
+#[derive(Debug, Deserialize)]
+struct Fact {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    optional: bool,
+    default: Option<String>,
+    allowed: BTreeSet<String>,
+    sources: BTreeSet<String>,
+}
+
+/// What may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Aspect {
+    /// Whether a trigger without it is refused.
+    Need,
+    Default,
+    Allowed,
+    Sources,
+    /// KEDA's schema does not have it.
+    Unknown,
+}
+
+use Aspect::{Allowed, Default, Need, Sources, Unknown};
+
+const BOTH: &[&str] = &["metrics-api", "prometheus"];
+
+/// Kinds, parameters, what differs, and why.
+const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
+    (
+        BOTH,
+        &[
+            "apiKey",
+            "authMode",
+            "authModes",
+            "bearerToken",
+            "ca",
+            "cert",
+            "clientID",
+            "clientSecret",
+            "customAuthHeader",
+            "customAuthValue",
+            "endpointParams",
+            "key",
+            "keyParamName",
+            "method",
+            "oauthTokenURI",
+            "password",
+            "scopes",
+            "token",
+            "username",
+        ],
+        Unknown,
+        "KEDA declares its logins in a place of their own, which its schema leaves out",
+    ),
+    (&["prometheus"], &["cortexOrgID"], Unknown, "KEDA read it once; we say what to write instead of passing over it"),
+    (
+        &["rabbitmq"],
+        &["clientID", "clientSecret", "endpointParams", "oauthTokenURI", "scopes"],
+        Unknown,
+        "a TriggerAuthentication's oauth2 gives them, which KEDA's schema leaves out",
+    ),
+    (&["metrics-api"], &["targetValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
+    (&["rabbitmq"], &["mode"], Default, "KEDA's default is a name for none; QueueLength is meant, with the target of queueLength"),
+    (
+        &["rabbitmq"],
+        &["mode", "operation", "protocol", "tls"],
+        Allowed,
+        "KEDA checks them in code of its own, or when the queue is read; here wrong ones are problems of the trigger",
+    ),
+];
+
+fn facts() -> BTreeMap<String, Vec<Fact>> {
+    serde_json::from_str(include_str!("facts.json")).expect("the table of facts")
+}
+
+fn sources(parameter: &Parameter) -> BTreeSet<String> {
+    parameter.sources.iter().map(|source| format!("{source:?}")).collect()
+}
+
+/// Whether a trigger without it is refused: a target is needed where there is no other and no default.
+fn is_needed(kind: &Kind, parameter: &Parameter) -> bool {
+    let is_only_target = kind.targets.len() == 1 && kind.targets.iter().any(|target| target.parameter.name == parameter.name);
+    parameter.required || (is_only_target && kind.default_target.is_none())
+}
+
+/// Whether two defaults say the same. What is optional in KEDA has the value that Go gives a variable that nobody sets.
+fn same_default(fact: &Fact, ours: Option<&str>) -> bool {
+    match (&fact.default, ours) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        (None, Some(ours)) => fact.optional && matches!(ours, "false" | "0"),
+        (Some(_), None) => false,
+        (None, None) => true,
+    }
+}
+
+#[test]
+fn declarations_agree_with_the_facts_or_say_why_not() {
+    let facts = facts();
+    let mut found = BTreeSet::new();
+    for kind in KINDS {
+        let facts = facts.get(kind.name).unwrap_or_else(|| panic!("facts.json has nothing about {}", kind.name));
+        let ours: BTreeMap<&str, &Parameter> = kind.all_parameters().map(|parameter| (parameter.name, parameter)).collect();
+        for fact in facts {
+            assert_eq!(fact.kind, "string", "{}: metadata are texts", fact.name);
+            let parameter = ours.get(fact.name.as_str()).unwrap_or_else(|| panic!("{} does not know {}", kind.name, fact.name));
+            let allowed: BTreeSet<String> = parameter.allowed.iter().map(|text| (*text).to_owned()).collect();
+            for (same, aspect) in [
+                (is_needed(kind, parameter) == (!fact.optional && fact.default.is_none()), Need),
+                (same_default(fact, parameter.default), Default),
+                (allowed == fact.allowed, Allowed),
+                (sources(parameter) == fact.sources, Sources),
+            ] {
+                if !same {
+                    found.insert((kind.name, parameter.name, aspect));
+                }
+            }
+        }
+        let known: BTreeSet<&str> = facts.iter().map(|fact| fact.name.as_str()).collect();
+        found.extend(ours.keys().filter(|name| !known.contains(*name)).map(|name| (kind.name, *name, Unknown)));
+    }
+    let mut listed = BTreeSet::new();
+    for (kinds, parameters, aspect, reason) in DIFFERENCES {
+        assert!(!reason.is_empty());
+        for kind in *kinds {
+            listed.extend(parameters.iter().map(|parameter| (*kind, *parameter, *aspect)));
+        }
+    }
+    let unlisted: Vec<_> = found.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&found).collect();
+    assert!(unlisted.is_empty() && gone.is_empty(), "without a reason: {unlisted:#?}\nno longer there: {gone:#?}");
+}
+
+#[test]
+fn facts_are_about_kinds_that_exist() {
+    let known: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    assert!(facts().keys().all(|name| known.contains(name.as_str())));
+    // Nothing that is current may only come from the environment: a manifest could not show it.
+    for kind in KINDS {
+        assert!(kind.all_parameters().all(|parameter| parameter.age != Age::Current || parameter.sources != [Source::Environment]));
+    }
+}
