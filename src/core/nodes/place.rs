@@ -61,12 +61,12 @@ pub(super) struct Lessons {
     /// Domains in which machines are bought.
     begun: BTreeSet<(Name, Name)>,
     /// How many pods of a class can be bought for in a domain, or in all together, where limits leave fewer than were wanted.
-    most: BTreeMap<(usize, Values), Most>,
+    pub(super) most: BTreeMap<(usize, Values), Most>,
 }
 
 /// A number of pods that is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Most {
+pub(super) struct Most {
     /// So many could be bought for.
     sure: u32,
     /// No more than so many can be.

@@ -222,6 +222,9 @@ impl Placing<'_, '_> {
 
     /// For how many more pods machines can be bought in a domain, as far as is known.
     pub(super) fn most(&self, ask: &Ask<'_>, domains: &Values) -> u32 {
+        if self.lessons.most.is_empty() {
+            return u32::MAX;
+        }
         let left = |domains: &Values| {
             let (asked, missed) = self.asked.get(&(ask.class, domains.clone())).copied().unwrap_or_default();
             self.lessons.most(ask.class, domains).saturating_add(missed).saturating_sub(asked)
@@ -242,8 +245,14 @@ impl Placing<'_, '_> {
         counted.iter().for_each(|counted| self.topology.record(counted, count));
         let strict = ask.strict;
         match self.parts.last_mut() {
-            Some(last) if last.class == ask.class && last.site == site && last.needs == ask.needs && last.strict == strict => {
-                last.count += count
+            Some(last)
+                if last.class == ask.class
+                    && last.site == site
+                    && last.needs == ask.needs
+                    && last.strict == strict
+                    && last.domains == domains =>
+            {
+                last.count += count;
             }
             _ => self.parts.push(Part {
                 class: ask.class,
