@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::json;
+use springtide_core::name::Key;
 use springtide_core::reading::{Reading, Sample};
 use springtide_core::units::MetricMilli;
 use springtide_scalers::{AuthParams, Options, Polled, Poller, ResolvedEnv, Secret, Trigger, TriggerId, parse};
@@ -86,7 +87,8 @@ fn sample(reading: &Reading) -> Option<Sample> {
 fn trigger(host: &str, metadata: &[(&str, &str)]) -> Result<Trigger> {
     let metadata: BTreeMap<String, String> = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let auth = AuthParams::from([("host".to_owned(), Secret::from(host))]);
-    parse("rabbitmq", &metadata, &auth, &ResolvedEnv::new()).map_err(|problems| anyhow::anyhow!("{problems:?}"))
+    parse(&Key::new("default", "object"), "rabbitmq", &metadata, &auth, &ResolvedEnv::new())
+        .map_err(|problems| anyhow::anyhow!("{problems:?}"))
 }
 
 fn length<'a>(queue: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
