@@ -30,6 +30,7 @@ mod parameter;
 mod poller;
 mod prometheus;
 mod rabbitmq;
+mod redis;
 mod secret;
 mod tls;
 
@@ -56,7 +57,18 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[
+    &cron::KIND,
+    &metrics_api::KIND,
+    &prometheus::KIND,
+    &rabbitmq::KIND,
+    &redis::ITEMS,
+    &redis::CLUSTER_ITEMS,
+    &redis::CLUSTER_STREAMS,
+    &redis::SENTINEL_ITEMS,
+    &redis::SENTINEL_STREAMS,
+    &redis::STREAMS,
+];
 
 /// The kind of this name.
 #[must_use]
