@@ -35,6 +35,8 @@ mod secret;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
+mod conformance;
+#[cfg(all(test, feature = "clients"))]
 mod contract;
 #[cfg(test)]
 mod facts;

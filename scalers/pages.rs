@@ -1,4 +1,5 @@
-//! The page of each kind in `docs/scalers`: made of its declaration, and fresh. `UPDATE=1` writes them.
+//! The page of each kind in `docs/scalers`: made of its declaration, and fresh; and that of the rows that differ from KEDA's. `UPDATE=1`
+//! writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,6 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::conformance;
 use crate::{Age, AuthParams, KINDS, Kind, Parameter, ResolvedEnv, Secret, Source, parse};
 
 fn folder() -> PathBuf {
@@ -104,7 +106,8 @@ fn manifest(kind: &Kind) -> String {
 
 #[test]
 fn pages_are_fresh() {
-    let pages: BTreeMap<String, String> = KINDS.iter().map(|kind| (format!("{}.md", kind.name), page(kind))).collect();
+    let mut pages: BTreeMap<String, String> = KINDS.iter().map(|kind| (format!("{}.md", kind.name), page(kind))).collect();
+    pages.insert("conformance.md".to_owned(), conformance::page());
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(folder()).expect("the folder");
         for (name, text) in &pages {

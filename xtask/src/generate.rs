@@ -10,7 +10,7 @@ pub(crate) fn run() -> Result<Outcome> {
     let writers: [&[&str]; 5] = [
         // CRDs, in `config/crd`.
         &["test", "--quiet", "--package", "springtide-api", "files_are_fresh"],
-        // A page for each scaler, in `docs/scalers`.
+        // A page for each scaler, and that of KEDA's rows that differ, in `docs/scalers`.
         &["test", "--quiet", "--package", "springtide-scalers", "pages_are_fresh"],
         // Answers of `springtide check`, in `tests/check/broken`.
         &["test", "--quiet", "--package", "springtide", "--test", "whole", "answers_are_those_on_record"],

@@ -1,0 +1,298 @@
+//! Whether triggers are read as KEDA reads them: each row of the tables of its tests is a case in `conformance/FILE.yaml`, by the name of
+//! the file that has the table.
+//!
+//! ```yaml
+//! - table: testCronMetadata                 # KEDA's name for it
+//!   type: cron                              # of the triggers
+//!   cases:
+//!   - {metadata: {timezone: UTC}, accepted: false}
+//!   - {metadata: {...}, auth: {...}, env: {...}, name: cron-UTC-x, target: "1", activation: "0"}     # thus accepted
+//!   - {metadata: {url: "http://SERVER/"}, given: {answers: [[/, 200, "1"]]}, metric: 1, active: true}
+//!   - {metadata: {url: "http://SERVER/"}, given: {answers: []}, error: true, hides: password}
+//!   - {metadata: {...}, accepted: false, differs: why we accept it}
+//! ```
+//!
+//! A case states what KEDA says of its row. All of that has to hold here, but where `differs` says why not: then some of it must not hold, so
+//! that a reason that is gone is noticed. `given` is for the function that reads a trigger's value, one for each kind (`READERS`). The rows
+//! that differ, with their reasons, are the page `docs/scalers/conformance.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Write as _, stdout};
+use std::path::Path;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::Value;
+use springtide_core::Timestamp;
+use springtide_core::reading::{Activity, Sample};
+use springtide_core::units::MetricMilli;
+
+use crate::broker::Moment;
+use crate::fake::{Fake, MOMENT};
+use crate::field::Amount;
+use crate::parameter::Field as _;
+use crate::trial::read_all;
+use crate::{AuthParams, Problem, Secret, Trigger, parse};
+
+/// So many rows of a hundred must agree.
+const SHARE: usize = 98;
+
+/// The word in a case's texts that stands for the host and port of its server.
+const SERVER: &str = "SERVER";
+
+/// A table of KEDA's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    table: String,
+    #[serde(rename = "type")]
+    kind: String,
+    cases: Vec<Case>,
+}
+
+/// A row, and what KEDA says of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    auth: BTreeMap<String, String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    accepted: Option<bool>,
+    /// The metric's, without the trigger's index.
+    name: Option<String>,
+    target: Option<String>,
+    activation: Option<String>,
+    /// What its value is read from.
+    #[serde(default)]
+    pub given: Value,
+    metric: Option<f64>,
+    active: Option<bool>,
+    /// That there is no value.
+    #[serde(default)]
+    error: bool,
+    /// What the error does not say.
+    hides: Option<String>,
+    differs: Option<String>,
+}
+
+/// Reads a case's value. The error is a text for people.
+type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
+
+/// How values are read: the kinds that are read alike, and the function.
+const READERS: &[(&[&str], Reader)] = &[(&["cron"], by_clock), (&["metrics-api", "prometheus", "rabbitmq"], over_http)];
+
+/// What is read of a trigger at a time.
+async fn read(trigger: Trigger, moment: Moment) -> Result<(Sample, Trigger), String> {
+    let mut read = read_all(std::slice::from_ref(&trigger), moment).await.map_err(|error| error.chain())?;
+    let sample = read.remove(0).map_err(|error| error.chain())?;
+    Ok((sample, trigger))
+}
+
+/// One look at the clock, which shows the seconds since 1970 that are given.
+fn by_clock(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), i64::deserialize(&case.given));
+    async move {
+        let now = given.ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or("no time is given")?;
+        read(trigger.map_err(|problems| format!("{problems:?}"))?, Moment { now, ..MOMENT }).await
+    }
+    .boxed()
+}
+
+/// One read of a server that answers with `given.answers`: `[[start of path and query, status, body], ...]`.
+fn over_http(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        answers: Vec<(String, u16, String)>,
+    }
+    let given = Given::deserialize(&case.given);
+    let (kind, case) = (kind.to_owned(), case.texts());
+    async move {
+        let Given { answers } = given.map_err(|error| format!("what is given cannot be read: {error}"))?;
+        let fake = Fake::default();
+        for (start, status, body) in answers {
+            fake.answer(&start, status, body);
+        }
+        let trigger = case.trigger(&kind, &fake.serve().await).map_err(|problems| format!("{problems:?}"))?;
+        read(trigger, MOMENT).await
+    }
+    .boxed()
+}
+
+/// The texts of a trigger.
+#[derive(Debug, Clone)]
+pub(crate) struct Texts {
+    metadata: BTreeMap<String, String>,
+    auth: BTreeMap<String, String>,
+    env: BTreeMap<String, String>,
+}
+
+impl Texts {
+    /// The trigger that they make, with its server here.
+    pub(crate) fn trigger(&self, kind: &str, server: &str) -> Result<Trigger, Vec<Problem>> {
+        let there = |text: &String| text.replace(SERVER, server);
+        let secrets = |texts: &BTreeMap<String, String>| -> AuthParams {
+            texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
+        };
+        let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
+        parse(kind, &metadata, &secrets(&self.auth), &secrets(&self.env))
+    }
+}
+
+impl Case {
+    pub(crate) fn texts(&self) -> Texts {
+        Texts { metadata: self.metadata.clone(), auth: self.auth.clone(), env: self.env.clone() }
+    }
+
+    /// Where we say otherwise.
+    async fn disagreements(&self, kind: &str) -> Vec<String> {
+        let mut found = self.read_otherwise(kind);
+        if self.has_value() {
+            let reader = READERS.iter().find(|(kinds, _)| kinds.contains(&kind));
+            found.extend(match reader {
+                Some((_, reader)) => self.valued_otherwise(reader(kind, self).await),
+                None => Some(format!("nothing reads values of {kind} here: give it a row in READERS")),
+            });
+        }
+        found
+    }
+
+    fn has_value(&self) -> bool {
+        self.metric.is_some() || self.active.is_some() || self.error
+    }
+
+    fn read_otherwise(&self, kind: &str) -> Vec<String> {
+        let has_details = self.name.is_some() || self.target.is_some() || self.activation.is_some();
+        let Some(accepted) = self.accepted.or(has_details.then_some(true)) else {
+            return if self.has_value() { Vec::new() } else { vec!["the case states nothing".to_owned()] };
+        };
+        let trigger = match (self.texts().trigger(kind, SERVER), accepted) {
+            (Ok(trigger), true) => trigger,
+            (Ok(_), false) => return vec!["we accept it".to_owned()],
+            (Err(_), false) => return Vec::new(),
+            (Err(problems), true) => return problems.iter().map(|problem| format!("we refuse it: {problem}")).collect(),
+        };
+        let amount =
+            |text: &String| Amount::parse(text).map_or_else(|_| format!("{text:?}, which is no number"), |Amount(n)| n.to_string());
+        let pairs = [
+            ("name", self.name.clone(), trigger.metric_name),
+            ("target", self.target.as_ref().map(amount), trigger.target.to_string()),
+            ("activation", self.activation.as_ref().map(amount), trigger.activation.to_string()),
+        ];
+        let differing = pairs.into_iter().filter(|(_, theirs, ours)| theirs.as_ref().is_some_and(|theirs| theirs != ours));
+        differing.map(|(what, theirs, ours)| format!("{what} is {ours}, not {}", theirs.unwrap_or_default())).collect()
+    }
+
+    fn valued_otherwise(&self, read: Result<(Sample, Trigger), String>) -> Option<String> {
+        let (sample, trigger) = match (read, self.error) {
+            (Ok(read), false) => read,
+            (Ok((sample, _)), true) => return Some(format!("we read {}", sample.metric)),
+            (Err(error), false) => return Some(format!("we read no value: {error}")),
+            (Err(error), true) => {
+                let told = self.hides.as_ref().filter(|text| error.contains(*text));
+                return told.map(|text| format!("{text:?} is told: {error}"));
+            }
+        };
+        let active = match sample.activity {
+            Activity::Known(active) => active,
+            Activity::Compare => sample.metric > trigger.activation,
+        };
+        if let Some(metric) = self.metric.map(MetricMilli::from_f64).filter(|metric| *metric != sample.metric) {
+            return Some(format!("we read {}, not {metric}", sample.metric));
+        }
+        self.active.filter(|expected| *expected != active).map(|_| format!("active is {active}"))
+    }
+}
+
+/// The tables of each of KEDA's files, sorted.
+fn files() -> BTreeMap<String, Vec<Table>> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance"));
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("the folder of cases") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).expect("cases");
+        let tables = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(files.insert(name, tables).is_none(), "{} is there twice", path.display());
+    }
+    files
+}
+
+/// How many rows there are, and how many of them differ.
+fn count<'t>(tables: impl Iterator<Item = &'t Table>) -> (usize, usize) {
+    let cases: Vec<&Case> = tables.flat_map(|table| &table.cases).collect();
+    (cases.len(), cases.iter().filter(|case| case.differs.is_some()).count())
+}
+
+/// How many of so many, in percent, cut after one digit so that it is never more than there is.
+fn percent(part: usize, whole: usize) -> String {
+    let thousandths = (part * 1000).checked_div(whole).unwrap_or(0);
+    format!("{}.{}", thousandths / 10, thousandths % 10)
+}
+
+/// The page of rows that differ.
+pub(crate) fn page() -> String {
+    let files = files();
+    let (all, differing) = count(files.values().flatten());
+    let mut page = format!(
+        "<!-- Made of scalers/conformance by `cargo xtask gen`. -->\n# Conformance with KEDA's scalers\n\nEach row of the tables of KEDA's own \
+         tests is a case in `scalers/conformance`, which says what KEDA says of it:\nwhether a trigger is accepted, its metric's name and \
+         target, the value that is read. {} of {all} rows agree here ({} %).\nThose that do not are listed with the reason.\n",
+        all - differing,
+        percent(all - differing, all),
+    );
+    for (name, tables) in &files {
+        let (rows, differing) = count(tables.iter());
+        write!(page, "\n## {name}\n\n{} of {rows} rows agree.\n", rows - differing).expect("text");
+        let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+        for table in tables {
+            for (place, case) in table.cases.iter().enumerate() {
+                if let Some(reason) = &case.differs {
+                    reasons.entry((&table.table, reason)).or_default().push((place + 1).to_string());
+                }
+            }
+        }
+        if !reasons.is_empty() {
+            page.push('\n');
+        }
+        for ((table, reason), rows) in reasons {
+            let word = if rows.len() == 1 { "row" } else { "rows" };
+            writeln!(page, "- `{table}`, {word} {}: {reason}.", rows.join(", ")).expect("text");
+        }
+    }
+    page
+}
+
+#[tokio::test]
+async fn rows_of_keda_agree_or_say_why_not() {
+    let files = files();
+    let mut complaints = Vec::new();
+    for (name, tables) in &files {
+        for Table { table, kind, cases } in tables {
+            for (place, case) in cases.iter().enumerate() {
+                let found = case.disagreements(kind).await;
+                let place = format!("{name}, {table}, row {}", place + 1);
+                match (&case.differs, found.is_empty()) {
+                    (None, false) => complaints.push(format!("{place}: {}", found.join("; "))),
+                    (Some(reason), true) => complaints.push(format!("{place} agrees; take away its reason ({reason})")),
+                    (Some(reason), false) if reason.trim_end_matches('.') != reason || reason.is_empty() => {
+                        complaints.push(format!("{place}: a reason has words, and no dot at its end"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    let (all, differing) = count(files.values().flatten());
+    let agreeing = all - differing;
+    // Past what catches the output of a test that passes: everyone is to see it.
+    writeln!(stdout(), "keda rows: {agreeing} of {all} agree ({} %), {differing} differ", percent(agreeing, all)).expect("printed");
+    assert!(complaints.is_empty(), "{} rows:\n{}", complaints.len(), complaints.join("\n"));
+    assert!(agreeing * 100 >= all * SHARE, "fewer than {SHARE} of 100 rows agree; docs/scalers/conformance.md lists the others");
+}
