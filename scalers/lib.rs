@@ -24,6 +24,7 @@ mod link;
 mod location;
 mod metrics_api;
 mod name;
+mod nats_jetstream;
 mod oauth2;
 mod parameter;
 #[cfg(feature = "clients")]
@@ -62,6 +63,7 @@ pub use secret::{Secret, conceal};
 pub static KINDS: &[&Kind] = &[
     &cron::KIND,
     &metrics_api::KIND,
+    &nats_jetstream::KIND,
     &prometheus::KIND,
     &rabbitmq::KIND,
     &redis::ITEMS,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 /// How often a trigger is read.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How long anything may take to show.
-const WITHIN: Duration = Duration::from_secs(20);
+pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
 /// A poller, and what it reads.
 pub(super) struct Reader {
