@@ -12,6 +12,8 @@ mod client;
 mod cluster;
 #[cfg(feature = "clients")]
 mod dialogue;
+#[cfg(all(test, feature = "clients"))]
+pub(crate) mod fake;
 #[cfg(feature = "clients")]
 mod node;
 mod place;
