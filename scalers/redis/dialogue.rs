@@ -146,10 +146,10 @@ impl Query {
 
     fn next_of_lag(&self, rounds: &[Vec<Reply>], name: &str) -> Next {
         let (first, rest) = match rounds {
-            [] => return Next::Ask(vec![self.groups(), self.command("XLEN")]),
-            [first, rest @ ..] => (first, rest.first()),
+            [] => return Next::Ask(vec![self.groups()]),
+            [first, rest @ ..] => (first, rest.first().map(Vec::as_slice)),
         };
-        let [groups, length] = first.as_slice() else { return unasked() };
+        let [groups] = first.as_slice() else { return unasked() };
         if let Err(error) = groups {
             // A stream that does not exist has nothing that anybody lags behind.
             let is_missing = error.detail().is_some_and(|words| words.starts_with("no such key"));
@@ -161,7 +161,11 @@ impl Query {
         };
         let Some(group) = groups.into_iter().find(|other| other.name == name.as_bytes()) else {
             // Consumers make their group when they start: until then, everything waits for them.
-            return Next::Tell(count(length).map(|length| Answer { in_flight: Some(0), ..waiting(length) }));
+            return match rest {
+                None => Next::Ask(vec![self.command("XLEN")]),
+                Some([length]) => Next::Tell(count(length).map(|length| Answer { in_flight: Some(0), ..waiting(length) })),
+                Some(_) => unasked(),
+            };
         };
         let told = |lag| {
             let (arrived, done) = (group.arrived(), group.done());
@@ -179,14 +183,15 @@ impl Query {
             (Lag::Lost, None) => {
                 let mut after = b"(".to_vec();
                 after.extend_from_slice(&group.last_delivered);
-                Next::Ask(vec![self.command("XRANGE").arg(after).arg("+").arg("COUNT").arg(1).take()])
+                Next::Ask(vec![self.command("XRANGE").arg(after).arg("+").arg("COUNT").arg(1).take(), self.command("XLEN")])
             }
-            (Lag::Lost, Some(round)) => Next::Tell(match round.first() {
-                Some(Ok(Value::Array(entries))) if entries.is_empty() => Ok(told(0)),
-                Some(Ok(Value::Array(_))) => count(length).map(told),
-                Some(Err(error)) => Err(Refusal::Said(words(error))),
-                _ => return unasked(),
+            (Lag::Lost, Some([next, length])) => Next::Tell(match next {
+                Ok(Value::Array(entries)) if entries.is_empty() => Ok(told(0)),
+                Ok(Value::Array(_)) => count(length).map(told),
+                Ok(_) => Err(unreadable(next)),
+                Err(error) => Err(Refusal::Said(words(error))),
             }),
+            (Lag::Lost, Some(_)) => unasked(),
         }
     }
 

@@ -138,6 +138,9 @@ fn end(measure: &Measure, rounds: &[Vec<Reply>]) -> Result<Sample, String> {
     }
 }
 
+/// What is measured, the rounds of replies, and the number or how the words of its lack begin.
+type Case<'a> = (&'a Measure, Vec<Vec<Reply>>, Result<i64, &'a str>);
+
 #[test]
 fn dialogues_end_with_a_number_or_with_why_there_is_none() {
     let int = |number| Ok(Value::Int(number));
@@ -145,7 +148,7 @@ fn dialogues_end_with_a_number_or_with_why_there_is_none() {
     let whole = || group("g", 2, Value::Int(5), Some(Value::Int(3)));
     let (items, all, pending, lag) = (Measure::Items, Measure::Entries, Measure::Pending("g".into()), Measure::Lag("g".into()));
     let wrong = || error("WRONGTYPE Operation against a key holding the wrong kind of value");
-    let cases: Vec<(&Measure, Vec<Vec<Reply>>, Result<i64, &str>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (&items, vec![], Err("asks 1")),
         (&items, vec![vec![int(7)]], Ok(7)),
         (&items, vec![vec![wrong()]], Err("asks 5")),
@@ -161,17 +164,14 @@ fn dialogues_end_with_a_number_or_with_why_there_is_none() {
         (&pending, vec![vec![Ok(Value::Array(vec![Value::Int(0), Value::Nil])), error("ERR unknown command")]], Ok(0)),
         (&pending, vec![vec![error("NOGROUP No such key"), error("ERR no such key")]], Err("missing consumer group \"g\"")),
         (&pending, vec![vec![Ok(Value::Array(vec![])), groups(vec![])]], Err("unreadable a list")),
-        (&lag, vec![vec![groups(vec![whole()]), int(8)]], Ok(3)),
-        (&lag, vec![vec![error("ERR no such key"), int(0)]], Ok(0)),
-        (&lag, vec![vec![error("ERR something else"), int(0)]], Err("said ERR something else")),
-        (&lag, vec![vec![groups(vec![]), int(8)]], Ok(8)),
-        (&lag, vec![vec![groups(vec![]), error("NOPERM no")]], Err("said NOPERM no")),
-        (
-            &lag,
-            vec![vec![groups(vec![group("g", 2, Value::Int(5), None)]), int(8)]],
-            Err("said nothing of a group's lag; that takes Redis 7"),
-        ),
-        (&lag, vec![vec![groups(vec![Value::Int(1)]), int(8)]], Err("unreadable a list")),
+        (&lag, vec![vec![groups(vec![whole()])]], Ok(3)),
+        (&lag, vec![vec![error("ERR no such key")]], Ok(0)),
+        (&lag, vec![vec![error("ERR something else")]], Err("said ERR something else")),
+        (&lag, vec![vec![groups(vec![])]], Err("asks 1")),
+        (&lag, vec![vec![groups(vec![])], vec![int(8)]], Ok(8)),
+        (&lag, vec![vec![groups(vec![])], vec![error("NOPERM no")]], Err("said NOPERM no")),
+        (&lag, vec![vec![groups(vec![group("g", 2, Value::Int(5), None)])]], Err("said nothing of a group's lag; that takes Redis 7")),
+        (&lag, vec![vec![groups(vec![Value::Int(1)])]], Err("unreadable a list")),
     ];
     for (measure, rounds, expected) in cases {
         let ended = end(measure, &rounds);
@@ -181,10 +181,10 @@ fn dialogues_end_with_a_number_or_with_why_there_is_none() {
         }
     }
     // A server that lost count is asked whether anything is left.
-    let lost = || vec![groups(vec![group("g", 2, Value::Nil, Some(Value::Nil))]), int(8)];
-    assert_eq!(end(&lag, &[lost()]), Err("asks 1".to_owned()));
-    assert_eq!(end(&lag, &[lost(), vec![groups(vec![])]]).map(|sample| sample.metric), Ok(MetricMilli::ZERO));
-    assert_eq!(end(&lag, &[lost(), vec![groups(vec![text("7-1")])]]).map(|sample| sample.metric), Ok(MetricMilli(8000)));
+    let lost = || vec![groups(vec![group("g", 2, Value::Nil, Some(Value::Nil))])];
+    assert_eq!(end(&lag, &[lost()]), Err("asks 2".to_owned()));
+    assert_eq!(end(&lag, &[lost(), vec![groups(vec![]), int(8)]]).map(|sample| sample.metric), Ok(MetricMilli::ZERO));
+    assert_eq!(end(&lag, &[lost(), vec![groups(vec![text("7-1")]), int(8)]]).map(|sample| sample.metric), Ok(MetricMilli(8000)));
 }
 
 #[test]

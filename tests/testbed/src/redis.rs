@@ -314,7 +314,7 @@ impl Server {
     async fn run(run: &Run, program: Program, port: Port, bus: Option<Port>, password: Option<String>) -> Result<Self> {
         let mut part = Part::start(run, &program)?;
         part.until_ready(START_WITHIN, async || port.accepts().await).await?;
-        Ok(Self { part, program, port, bus: bus, password })
+        Ok(Self { part, program, port, bus, password })
     }
 
     async fn start_again(&mut self, run: &Run) -> Result<()> {
