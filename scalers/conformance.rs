@@ -84,7 +84,7 @@ pub(crate) struct Case {
     tells: Option<String>,
     /// What the error does not say.
     hides: Option<String>,
-    /// How we say who we are, in the words of the protocol.
+    /// Who we say that we are: `user:password`, or the name of the way in which it is said.
     login: Option<String>,
     /// Whose identity is shown, a pod's or an application's at a cloud, where no login is given.
     identity: Option<String>,
@@ -101,6 +101,9 @@ struct Variant {
     metadata: BTreeMap<String, String>,
     metric: f64,
 }
+
+/// How a trigger says who it is, of the kinds that tests of KEDA look into.
+const LOGINS: [fn(&Trigger) -> Option<String>; 3] = [crate::mysql::login, crate::postgresql::login, crate::rabbitmq::login];
 
 /// Reads a case's value. The error is a text for people.
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
@@ -248,7 +251,7 @@ impl Case {
             ("name", self.name.clone(), trigger.metric_name.clone()),
             ("target", self.target.as_ref().map(amount), trigger.target.to_string()),
             ("activation", self.activation.as_ref().map(amount), trigger.activation.to_string()),
-            ("login", self.login.clone(), crate::rabbitmq::login(&trigger).unwrap_or_default()),
+            ("login", self.login.clone(), LOGINS.iter().find_map(|login| login(&trigger)).unwrap_or_default()),
         ];
         let differing = pairs.into_iter().filter(|(_, theirs, ours)| theirs.as_ref().is_some_and(|theirs| theirs != ours));
         differing.map(|(what, theirs, ours)| format!("{what} is {ours}, not {}", theirs.unwrap_or_default())).collect()

@@ -23,14 +23,17 @@ mod kind;
 mod link;
 mod location;
 mod metrics_api;
+mod mysql;
 mod name;
 mod oauth2;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
+mod postgresql;
 mod prometheus;
 mod rabbitmq;
 mod secret;
+mod sql;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
@@ -58,7 +61,7 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &mysql::KIND, &postgresql::KIND, &prometheus::KIND, &rabbitmq::KIND];
 
 /// The kind of this name.
 #[must_use]

@@ -29,6 +29,8 @@ pub(crate) struct Identity {
 pub(crate) enum Check {
     /// By a certificate for its name, from an authority that is trusted.
     Certificate,
+    /// By a certificate from an authority that is trusted, for whatever name.
+    Authority,
     /// Not at all: the user asked for it.
     Nothing,
 }
