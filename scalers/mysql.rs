@@ -13,7 +13,7 @@ use crate::sql::Port;
 mod client;
 mod connection;
 
-use connection::{Connection, Place};
+use connection::{Connection, Place, UseTls};
 
 pub(crate) static KIND: Kind = Kind {
     name: "mysql",
@@ -53,6 +53,9 @@ parameters! {
         password: Option<Secret> = "password", from Auth Environment;
         /// The database.
         database: Option<String> = "dbName", from Metadata Auth;
+        /// The authority that signed the server's certificate, as PEM. Where it is given, TLS is used, and the certificate checked, unless
+        /// connectionString says otherwise.
+        authority: Option<Secret> = "ca", from Auth;
         /// Has no effect.
         metric_name: Option<String> = "metricName", from Metadata, but deprecated "remove it: the metric is named after the database";
     }
@@ -63,8 +66,8 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
     if matches!((&draft.connection, &draft.host), (Some(None), Some(None))) {
         fields.problem("host", "is missing, and so is connectionString", "give host, or all of it in connectionString");
     }
-    let Metadata { query, connection, host, port, user, password, database, .. } = draft.finish()?;
-    let connection = match connection {
+    let Metadata { query, connection, host, port, user, password, database, authority, .. } = draft.finish()?;
+    let mut connection = match connection {
         Some(connection) => connection,
         None => {
             let place = Place::Host(host?, port.unwrap_or_else(|| Port("3306".to_owned())));
@@ -72,6 +75,10 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
             Connection { user, password, database, name, ..Connection::at(place) }
         }
     };
+    if authority.is_some() && connection.tls == UseTls::No {
+        connection.tls = UseTls::Checked;
+    }
+    connection.authority = authority;
     let name = format!("mysql-{}", connection.name);
     Some(Parsed::new(MySql(connection), query, name))
 }

@@ -81,6 +81,8 @@ parameters! {
         /// Whether TLS is used and what the server has to prove: nothing up to require, the right authority with verify-ca, its name too with
         /// verify-full.
         ssl_mode: Option<SslMode> = "sslmode", from Metadata Auth;
+        /// The authority that signed the server's certificate, as PEM; with it, require is as verify-ca.
+        authority: Option<Secret> = "ca", from Auth;
     }
 }
 
@@ -98,8 +100,8 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
             fields.problem(name, format!("is missing (no {name} given)"), format!("give {name}, or all of it in connection"));
         }
     }
-    let Metadata { query, connection, host, port, user, password, database, ssl_mode } = draft.finish()?;
-    let connection = match connection {
+    let Metadata { query, connection, host, port, user, password, database, ssl_mode, authority } = draft.finish()?;
+    let mut connection = match connection {
         Some(connection) => connection,
         None => {
             let port = port?;
@@ -107,6 +109,7 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
             Connection { hosts, user, password, database: Some(database?), ssl_mode: ssl_mode?, ..Connection::default() }
         }
     };
+    connection.authority = authority;
     Some(Parsed::new(PostgreSql(connection), query, "postgresql".to_owned()))
 }
 

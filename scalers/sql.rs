@@ -1,5 +1,7 @@
 //! What databases that are asked in SQL have in common: ports by number or name, and the number that a query's first row begins with.
 
+use std::collections::HashSet;
+
 use crate::parameter::{Field, Misfit};
 
 /// The services that a port may be named by, as in /etc/services.
@@ -42,6 +44,37 @@ pub(crate) fn number(cell: Option<&str>) -> Result<f64, String> {
 #[cfg_attr(not(feature = "clients"), allow(dead_code, reason = "answers come to clients alone"))]
 pub(crate) const NO_ROWS: &str = "no rows; write a query that always gives one, such as SELECT COUNT(*)";
 
+/// The queries of a connection that did not answer in time when they were last asked. They are asked last, as whoever is asked after them waits too.
+#[derive(Debug, Default)]
+#[cfg_attr(not(feature = "clients"), allow(dead_code, reason = "queries are asked by clients alone"))]
+pub(crate) struct Late(HashSet<String>);
+
+#[cfg_attr(not(feature = "clients"), allow(dead_code, reason = "queries are asked by clients alone"))]
+impl Late {
+    /// The places of queries, in the order in which they are to be asked.
+    pub(crate) fn order(&self, queries: &[&String]) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..queries.len()).collect();
+        places.sort_by_key(|place| queries.get(*place).is_some_and(|query| self.0.contains(*query)));
+        places
+    }
+
+    /// Takes down that this query answered in time, or not.
+    pub(crate) fn note(&mut self, query: &str, in_time: InTime) {
+        match in_time {
+            InTime::Yes => _ = self.0.remove(query),
+            InTime::No => _ = self.0.insert(query.to_owned()),
+        }
+    }
+}
+
+/// Whether a query answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "clients"), allow(dead_code, reason = "queries are asked by clients alone"))]
+pub(crate) enum InTime {
+    Yes,
+    No,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +95,18 @@ mod tests {
         for bad in ["5432,5433", "a b", "1.5"] {
             assert!(Port::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_was_late_is_asked_last() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let queries: Vec<&String> = names.iter().collect();
+        let mut late = Late::default();
+        late.note("a", InTime::No);
+        assert_eq!(late.order(&queries), [1, 2, 0]);
+        late.note("b", InTime::No);
+        late.note("a", InTime::Yes);
+        assert_eq!(late.order(&queries), [0, 2, 1]);
     }
 
     #[test]

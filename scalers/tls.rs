@@ -5,6 +5,9 @@ use crate::secret::Secret;
 #[cfg(feature = "clients")]
 mod client;
 
+#[cfg(feature = "clients")]
+pub(crate) use client::certificates;
+
 /// What a trigger says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Tls {

@@ -1,22 +1,28 @@
 //! Connecting and asking.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, DriverError, Error as Fault, OptsBuilder, ServerError, SslOpts, Value};
 use rustls::crypto::aws_lc_rs;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::MySql;
 use super::connection::{Place, UseTls};
 use crate::broker::{Active, Answer, Broker as _, Client, Level, Moment};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::sql::{NO_ROWS, number};
+use crate::sql::{InTime, Late, NO_ROWS, number};
+use crate::tls::certificates;
 
 /// The largest packet that is taken: far more than a row that begins with a number.
 const LARGEST: usize = 16 << 20;
 /// After how many seconds the server may close a connection that nothing is asked over: its own usual value, said here so that it is not asked for.
 const IDLE_S: usize = 28_800;
+
+/// How long it may take to call a query back.
+const CALL_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the server says where a login, a database or the way to it is refused.
 const REFUSED_LOGIN: [u16; 4] = [1044, 1045, 1130, 1698];
@@ -24,11 +30,53 @@ const UNKNOWN_DATABASE: u16 = 1049;
 /// What it says of the connection, not of the query: it shuts down, or has closed it.
 const ABOUT_THE_CONNECTION: [u16; 6] = [1053, 1077, 1079, 1152, 1927, 4031];
 
+/// A connection, but after a query that was not waited for, and what is remembered beyond it.
+pub(crate) struct Link {
+    conn: Option<Conn>,
+    late: Late,
+}
+
 #[async_trait]
 impl Client for MySql {
-    type Connection = Conn;
+    type Connection = Link;
 
-    async fn open(&self) -> Result<Conn, Error> {
+    async fn open(&self) -> Result<Link, Error> {
+        Ok(Link { conn: Some(self.connect().await?), late: Late::default() })
+    }
+
+    async fn read(&self, link: &mut Link, queries: &[&String], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
+        // A little before nobody waits any more, so that one slow query does not take the others' answers with it.
+        let until = Instant::now() + moment.patience * 9 / 10;
+        let late = || Error::Wait { broker: self.address(), after: moment.patience };
+        let mut conn = match link.conn.take() {
+            Some(conn) => conn,
+            None => timeout_at(until, self.connect()).await.map_err(|_| late())??,
+        };
+        let mut answers: Vec<Option<Result<Answer, Error>>> = queries.iter().map(|_| None).collect();
+        for place in link.late.order(queries) {
+            let query = queries[place];
+            let Ok(answer) = timeout_at(until, self.ask(&mut conn, query)).await else {
+                link.late.note(query, InTime::No);
+                self.call_back(conn);
+                return Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(late()))).collect());
+            };
+            answers[place] = Some(answer?);
+            link.late.note(query, InTime::Yes);
+        }
+        link.conn = Some(conn);
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    async fn close(&self, link: Link) {
+        if let Some(conn) = link.conn {
+            // The server notices anyway if this does not reach it.
+            let _ = conn.disconnect().await;
+        }
+    }
+}
+
+impl MySql {
+    async fn connect(&self) -> Result<Conn, Error> {
         let Self(connection) = self;
         let tls = match connection.tls {
             UseTls::No => None,
@@ -46,27 +94,18 @@ impl Client for MySql {
         opened.map_err(|error| self.refused(error))
     }
 
-    async fn read(&self, conn: &mut Conn, queries: &[&String], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
-        // A little before nobody waits any more, so that one slow query does not take the others' answers with it.
-        let until = Instant::now() + moment.patience * 9 / 10;
-        let mut answers = Vec::with_capacity(queries.len());
-        for query in queries {
-            let Ok(answer) = timeout_at(until, self.ask(conn, query)).await else {
-                // The connection is in the middle of an answer, so it is of no more use.
-                return Err(Error::Wait { broker: self.address(), after: moment.patience });
-            };
-            answers.push(answer?);
-        }
-        Ok(answers)
+    /// Asks the server not to go on with a query that nobody waits for any more. The connection is in the middle of its answer, so it takes another
+    /// one to say so.
+    fn call_back(&self, conn: Conn) {
+        let (id, options) = (conn.id(), conn.opts().clone());
+        tokio::spawn(async move {
+            drop(conn);
+            let called = async { Conn::new(options).await?.query_drop(format!("KILL QUERY {id}")).await };
+            // It may have ended by itself, or the server does not hear us: then there is nothing more to do.
+            let _ = timeout(CALL_BACK_WITHIN, called).await;
+        });
     }
 
-    async fn close(&self, conn: Conn) {
-        // The server notices anyway if this does not reach it.
-        let _ = conn.disconnect().await;
-    }
-}
-
-impl MySql {
     /// One query. The outer error is the connection's.
     async fn ask(&self, conn: &mut Conn, query: &str) -> Result<Result<Answer, Error>, Error> {
         let reason = match first_cell(conn, query).await {
@@ -108,12 +147,16 @@ impl MySql {
         })
     }
 
-    /// TLS with the machine's authorities and no others.
+    /// TLS with the machine's authorities, the trigger's own, and no others.
     fn checked(&self) -> Result<SslOpts, Error> {
-        let authorities = rustls_native_certs::load_native_certs().certs;
+        let mut authorities = rustls_native_certs::load_native_certs().certs;
+        if let Some(authority) = &self.0.authority {
+            let own = certificates(authority).map_err(|source| Error::PrepareTls { broker: self.address(), part: "ca", source })?;
+            authorities.extend(own);
+        }
         if authorities.is_empty() {
-            let reason = "tls=true needs authorities that are trusted, and this machine has none; install ca-certificates".to_owned();
-            return Err(Error::Configure { broker: self.address(), reason });
+            let reason = "tls=true needs authorities that are trusted, and this machine has none; install ca-certificates or give ca";
+            return Err(Error::Configure { broker: self.address(), reason: reason.to_owned() });
         }
         let authorities = authorities.iter().map(|authority| authority.to_vec().into());
         Ok(SslOpts::default().with_disable_built_in_roots(true).with_root_certs(authorities.collect()))

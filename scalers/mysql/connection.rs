@@ -39,6 +39,8 @@ pub(super) struct Connection {
     pub password: Option<Secret>,
     pub database: Option<String>,
     pub tls: UseTls,
+    /// Who signed the server's certificate, as PEM, besides the machine's authorities.
+    pub authority: Option<Secret>,
     /// Whether the password may be sent as it is.
     pub cleartext: bool,
     pub timeout: Option<Duration>,
@@ -134,6 +136,7 @@ impl Connection {
             password: None,
             database: None,
             tls: UseTls::No,
+            authority: None,
             cleartext: false,
             timeout: None,
             variables: Vec::new(),

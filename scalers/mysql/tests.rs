@@ -13,6 +13,7 @@ const ROWS: &[Row] = &[
     ("query=q queryValue=5 host=h port=3306;", "", &["port"]),
     ("query=q queryValue=5", "connectionString=u:s3cret@tcp(h:3306)/d", &[]),
     ("query=q queryValue=5", "connectionString=s3cret", &["connectionString"]),
+    ("query=q queryValue=5 host=h", "ca=s3cret", &[]),
     ("query=q queryValue=x host=h activationQueryValue=x", "", &["activationQueryValue", "queryValue"]),
 ];
 

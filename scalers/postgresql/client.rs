@@ -17,7 +17,7 @@ use super::{PostgreSql, SslMode};
 use crate::broker::{Active, Answer, Broker as _, Client, Level, Moment};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::sql::{NO_ROWS, number};
+use crate::sql::{InTime, Late, NO_ROWS, number};
 use crate::tls::{Check, Identity, Tls};
 
 /// How many queries are on their way at a time. The server answers in order, so more would only wait there; and of a query that nobody waits for any
@@ -30,6 +30,9 @@ pub(crate) struct Link {
     /// What moves bytes; it ends with the connection.
     moving: JoinHandle<()>,
     tls: MakeRustlsConnect,
+    late: Late,
+    /// That the last read had no answer at all.
+    is_silent: bool,
 }
 
 impl Drop for Link {
@@ -58,7 +61,7 @@ impl Client for PostgreSql {
                 Ok((client, moving)) => {
                     // Whoever asks next learns how it ended.
                     let moving = tokio::spawn(async move { drop(moving.await) });
-                    return Ok(Link { client, moving, tls });
+                    return Ok(Link { client, moving, tls, late: Late::default(), is_silent: false });
                 }
                 Err(error) => first = first.or(Some(error)),
             }
@@ -69,30 +72,33 @@ impl Client for PostgreSql {
     async fn read(&self, link: &mut Link, queries: &[&String], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
         // A little before nobody waits any more, so that one slow query does not take the others' answers with it.
         let until = Instant::now() + moment.patience * 9 / 10;
+        let order = link.late.order(queries);
         let client = &link.client;
         let mut asked = Vec::with_capacity(queries.len());
-        for query in queries {
-            asked.push(self.ask(client, query).boxed());
+        for place in &order {
+            asked.push(self.ask(client, queries[*place]).boxed());
         }
         let mut asked = iter(asked).buffered(PIPELINE);
-        let mut answers = Vec::with_capacity(queries.len());
-        while answers.len() < queries.len() {
-            match timeout_at(until, asked.next()).await {
-                Ok(Some(answer)) => answers.push(answer?),
-                Ok(None) => break,
-                Err(_) => {
-                    let (cancel, tls) = (link.client.cancel_token(), link.tls.clone());
-                    // The server is asked not to go on; whether it hears it shows at the next read.
-                    tokio::spawn(async move { cancel.cancel_query(tls).await });
-                    let late = || Error::Wait { broker: self.address(), after: moment.patience };
-                    if answers.is_empty() {
-                        return Err(late());
-                    }
-                    answers.resize_with(queries.len(), || Err(late()));
-                }
-            }
+        let mut answers: Vec<Option<Result<Answer, Error>>> = queries.iter().map(|_| None).collect();
+        for place in &order {
+            let Ok(answer) = timeout_at(until, asked.next()).await else {
+                let (cancel, tls) = (client.cancel_token(), link.tls.clone());
+                // The server is asked not to go on with it. Whether it hears that shows at the next read.
+                tokio::spawn(async move { cancel.cancel_query(tls).await });
+                link.late.note(queries[*place], InTime::No);
+                break;
+            };
+            answers[*place] = answer.transpose()?;
+            link.late.note(queries[*place], InTime::Yes);
         }
-        Ok(answers)
+        let was_silent = link.is_silent;
+        link.is_silent = answers.iter().all(Option::is_none);
+        let late = || Error::Wait { broker: self.address(), after: moment.patience };
+        // Once, a slow query may have been in the way of the others; whoever says nothing twice does not live.
+        if link.is_silent && was_silent {
+            return Err(late());
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(late()))).collect())
     }
 }
 
@@ -163,11 +169,14 @@ impl PostgreSql {
             SslMode::VerifyFull => Check::Certificate,
             SslMode::VerifyCa => Check::Authority,
             // As libpq has it: whoever names an authority wants it checked.
-            SslMode::Require if connection.authority.is_some() => Check::Authority,
+            SslMode::Require if connection.authority.is_some() || connection.authority_file.is_some() => Check::Authority,
             SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => Check::Nothing,
         };
-        let Connection { authority, certificate, key, key_password, .. } = connection;
-        let authority = self.file(authority.as_deref(), "sslrootcert").await?;
+        let Connection { authority, authority_file, certificate, key, key_password, .. } = connection;
+        let authority = match authority {
+            Some(authority) => Some(authority.clone()),
+            None => self.file(authority_file.as_deref(), "sslrootcert").await?,
+        };
         let pair = self.file(certificate.as_deref(), "sslcert").await?.zip(self.file(key.as_deref(), "sslkey").await?);
         let identity = pair.map(|(certificate, key)| Identity { certificate, key, key_password: key_password.clone() });
         let config = Arc::new(Tls { authority, identity, check }.client_config(&self.address())?);

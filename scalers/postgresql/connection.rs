@@ -26,8 +26,10 @@ pub(super) struct Connection {
     pub password: Option<Secret>,
     pub database: Option<String>,
     pub ssl_mode: SslMode,
-    /// Files with PEM texts: an authority, our certificate, its key.
-    pub authority: Option<String>,
+    /// Who signed the server's certificate, as PEM, besides the machine's authorities.
+    pub authority: Option<Secret>,
+    /// Files with PEM texts: such an authority, our certificate, its key.
+    pub authority_file: Option<String>,
     pub certificate: Option<String>,
     pub key: Option<String>,
     pub key_password: Option<Secret>,
@@ -56,6 +58,7 @@ impl Default for Connection {
             database: None,
             ssl_mode: SslMode::Prefer,
             authority: None,
+            authority_file: None,
             certificate: None,
             key: None,
             key_password: None,
@@ -190,7 +193,7 @@ impl Connection {
             "dbname" | "database" => self.database = Some(text),
             "sslmode" => self.ssl_mode = SslMode::parse(&text).map_err(|misfit| format!("has an sslmode that {}", misfit.what))?,
             "sslrootcert" if text == "system" => {}
-            "sslrootcert" => self.authority = Some(text),
+            "sslrootcert" => self.authority_file = Some(text),
             "sslcert" => self.certificate = Some(text),
             "sslkey" => self.key = Some(text),
             "sslpassword" => self.key_password = Some(Secret::from(text)),

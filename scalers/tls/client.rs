@@ -52,7 +52,8 @@ impl Tls {
     }
 }
 
-fn certificates(pem: &Secret) -> Result<Vec<CertificateDer<'static>>, Cause> {
+/// The certificates of a PEM text, of which there is at least one.
+pub(crate) fn certificates(pem: &Secret) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect::<Result<_, _>>()?;
     if certificates.is_empty() { Err("there is no certificate in it".into()) } else { Ok(certificates) }
 }
