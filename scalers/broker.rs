@@ -25,6 +25,16 @@ pub(crate) trait Broker: Eq + Hash + Send + Sync + 'static {
     fn timeout(&self) -> Option<Duration> {
         None
     }
+
+    /// How many requests so many queries cost it.
+    fn requests(&self, queries: usize) -> usize {
+        queries
+    }
+
+    /// Whether it can tell of changes by itself: then `Client::listen` is called.
+    fn tells(&self) -> bool {
+        false
+    }
 }
 
 /// A broker that a trigger may name: where clients are built, one that can be spoken to.
@@ -50,10 +60,16 @@ trait AnyBroker: Any + Send + Sync {
     fn address(&self) -> String;
     #[cfg(feature = "clients")]
     fn timeout(&self) -> Option<Duration>;
+    #[cfg(feature = "clients")]
+    fn requests(&self, queries: usize) -> usize;
+    #[cfg(feature = "clients")]
+    fn tells(&self) -> bool;
     fn equals(&self, other: &dyn Any) -> bool;
     fn hash_into(&self, state: &mut dyn Hasher);
     #[cfg(feature = "clients")]
     async fn open(self: Arc<Self>) -> Result<Box<dyn Open>, crate::error::Error>;
+    #[cfg(feature = "clients")]
+    async fn listen(&self, queries: &[Query], news: &crate::listen::News) -> Result<(), crate::error::Error>;
 }
 
 trait AnyQuery: Any + Send + Sync {
@@ -82,6 +98,16 @@ impl<B: Known> AnyBroker for B {
         Broker::timeout(self)
     }
 
+    #[cfg(feature = "clients")]
+    fn requests(&self, queries: usize) -> usize {
+        Broker::requests(self, queries)
+    }
+
+    #[cfg(feature = "clients")]
+    fn tells(&self) -> bool {
+        Broker::tells(self)
+    }
+
     fn equals(&self, other: &dyn Any) -> bool {
         other.downcast_ref::<B>().is_some_and(|other| self == other)
     }
@@ -93,6 +119,11 @@ impl<B: Known> AnyBroker for B {
     #[cfg(feature = "clients")]
     async fn open(self: Arc<Self>) -> Result<Box<dyn Open>, crate::error::Error> {
         open::opened(self).await
+    }
+
+    #[cfg(feature = "clients")]
+    async fn listen(&self, queries: &[Query], news: &crate::listen::News) -> Result<(), crate::error::Error> {
+        open::listen(self, queries, news).await
     }
 }
 
@@ -117,6 +148,21 @@ impl Endpoint {
     #[cfg(feature = "clients")]
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.0.timeout()
+    }
+
+    #[cfg(feature = "clients")]
+    pub(crate) fn requests(&self, queries: usize) -> usize {
+        self.0.requests(queries)
+    }
+
+    #[cfg(feature = "clients")]
+    pub(crate) fn tells(&self) -> bool {
+        self.0.tells()
+    }
+
+    #[cfg(feature = "clients")]
+    pub(crate) async fn listen(&self, queries: &[Query], news: &crate::listen::News) -> Result<(), crate::error::Error> {
+        self.0.listen(queries, news).await
     }
 
     #[cfg(feature = "clients")]

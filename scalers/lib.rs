@@ -21,11 +21,15 @@ mod http;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
+#[cfg(feature = "clients")]
+mod listen;
 mod location;
 mod metrics_api;
 mod mysql;
 mod name;
 mod oauth2;
+#[cfg(feature = "clients")]
+mod pace;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
@@ -55,6 +59,8 @@ pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
 pub use kind::{Kind, TargetKey, Trigger};
+#[cfg(feature = "clients")]
+pub use pace::Pace;
 pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
 #[cfg(feature = "clients")]
 pub use poller::{Options, Polled, Poller, TriggerId};

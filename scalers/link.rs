@@ -1,6 +1,6 @@
 //! One connection to one broker, and the triggers that read through it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::backoff::Backoff;
 use crate::broker::{Answer, Endpoint, Moment, Open, Query};
 use crate::error::Error;
+use crate::listen::{Ears, QUICKEST};
+use crate::pace::{Pace, Stride};
 use crate::poller::{Options, Polled, TriggerId};
 
 /// What the poller tells a connection's task. That the channel closes means that nobody reads through it any more.
@@ -34,13 +36,16 @@ pub(crate) struct Subscription {
     pub generation: u64,
     pub query: Query,
     pub activation: MetricMilli,
-    pub interval: Duration,
+    pub pace: Pace,
 }
 
 /// One trigger.
 struct Slot {
     subscription: Subscription,
+    stride: Stride,
     due: Instant,
+    /// When it was asked for last.
+    asked: Option<Instant>,
     last: Option<Sample>,
     /// Polls in a row that failed.
     failures: u32,
@@ -58,6 +63,7 @@ pub(crate) struct Link {
     slots: BTreeMap<TriggerId, Slot>,
     connection: Option<Box<dyn Open>>,
     backoff: Backoff,
+    ears: Ears,
     /// Why the connection failed last.
     trouble: String,
     /// All periods are counted from here, so that triggers of one period fall due together, whenever they were set.
@@ -97,6 +103,7 @@ impl Link {
         out: mpsc::Sender<Polled>,
     ) -> Self {
         let backoff = Backoff::new(options.seed);
+        let ears = Ears::new(!options.seed);
         Self {
             endpoint,
             options,
@@ -106,6 +113,7 @@ impl Link {
             slots: BTreeMap::new(),
             connection: None,
             backoff,
+            ears,
             trouble: String::new(),
             epoch: Instant::now(),
         }
@@ -118,6 +126,9 @@ impl Link {
             let paused = *self.paused.borrow_and_update();
             if paused {
                 self.rest(&mut reading).await;
+            }
+            if !paused {
+                self.ears.prick(&self.endpoint);
             }
             let due = if paused || !reading.is_empty() { None } else { self.next_due() };
             tokio::select! {
@@ -134,6 +145,7 @@ impl Link {
                         }
                     }
                 }
+                Some(query) = self.ears.hear() => self.heard(&query),
                 () = sleep_until(due.unwrap_or(self.epoch)), if due.is_some() => reading.push(self.start()),
             }
         }
@@ -150,6 +162,7 @@ impl Link {
             (slot.due, slot.last, slot.failures, slot.retry) = (now, None, 0, false);
         }
         self.backoff.succeed();
+        self.ears.rest();
         if let Some(connection) = self.connection.take() {
             // Whether the broker heard it makes no difference to us.
             let _ = timeout(self.patience(), connection.close()).await;
@@ -161,15 +174,23 @@ impl Link {
         match command {
             Command::Set(id, subscription) => {
                 let due = Instant::now();
+                self.ears.add(&subscription.query);
                 match self.slots.get_mut(&id) {
-                    Some(slot) => (slot.subscription, slot.due) = (subscription, due),
+                    Some(slot) => {
+                        self.ears.remove(&slot.subscription.query);
+                        slot.stride.change(subscription.pace);
+                        (slot.subscription, slot.due) = (subscription, due);
+                    }
                     None => {
-                        self.slots.insert(id, Slot { subscription, due, last: None, failures: 0, retry: false });
+                        let stride = Stride::new(subscription.pace);
+                        self.slots.insert(id, Slot { subscription, stride, due, asked: None, last: None, failures: 0, retry: false });
                     }
                 }
             }
             Command::Remove(id) => {
-                self.slots.remove(&id);
+                if let Some(slot) = self.slots.remove(&id) {
+                    self.ears.remove(&slot.subscription.query);
+                }
             }
             Command::Wake(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
@@ -177,6 +198,22 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Takes in that the broker tells of a change.
+    fn heard(&mut self, query: &Query) {
+        let now = Instant::now();
+        for slot in self.slots.values_mut().filter(|slot| slot.subscription.query == *query) {
+            let soon = slot.asked.map_or(now, |asked| now.max(asked + QUICKEST));
+            slot.due = slot.due.min(soon);
+        }
+    }
+
+    /// How many requests one read of all triggers without a period of their own costs the broker.
+    fn requests(&self) -> usize {
+        let queries: HashSet<&Query> =
+            self.slots.values().filter(|slot| slot.stride.is_adaptive()).map(|slot| &slot.subscription.query).collect();
+        self.endpoint.requests(queries.len())
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -193,12 +230,14 @@ impl Link {
         let now = Instant::now();
         let retrying = self.backoff.retry_at().is_some_and(|retry_at| retry_at <= now);
         let mut asked = Vec::new();
+        let requests = self.requests();
         for (id, slot) in &mut self.slots {
             let due = slot.due <= now;
             if due {
-                slot.due = next_period(self.epoch, now, slot.subscription.interval);
+                slot.due = next_period(self.epoch, now, slot.stride.period(requests));
             }
             if due || (retrying && slot.retry) {
+                slot.asked = Some(now);
                 asked.push(Asked { id: *id, generation: slot.subscription.generation, query: slot.subscription.query.clone(), due });
             }
         }
@@ -214,13 +253,14 @@ impl Link {
     fn finish(&mut self, finished: Finished) -> Vec<Polled> {
         let Finished { connection, asked, as_of, outcome } = finished;
         self.connection = connection;
+        let requests = self.requests();
         match outcome {
             Outcome::Answered(answers) => {
                 self.backoff.succeed();
                 let current = self.current(asked);
                 current
                     .iter()
-                    .filter_map(|asked| answers.get(&asked.query).and_then(|answer| self.answered(asked, answer, as_of)))
+                    .filter_map(|asked| answers.get(&asked.query).and_then(|answer| self.answered(asked, answer, as_of, requests)))
                     .collect()
             }
             Outcome::Failed(error) => {
@@ -228,11 +268,11 @@ impl Link {
                 self.trouble = error.chain();
                 tracing::debug!(broker = %self.endpoint.address(), error = %self.trouble, "read failed");
                 let error = self.trouble.clone();
-                self.current(asked).iter().filter_map(|asked| self.failed(asked, &error, true)).collect()
+                self.current(asked).iter().filter_map(|asked| self.failed(asked, &error, true, requests)).collect()
             }
             Outcome::NotAsked(left) => {
                 let error = format!("{} (not asked again for another {} ms)", self.trouble, left.as_millis());
-                self.current(asked).iter().filter_map(|asked| self.failed(asked, &error, true)).collect()
+                self.current(asked).iter().filter_map(|asked| self.failed(asked, &error, true, requests)).collect()
             }
         }
     }
@@ -243,20 +283,25 @@ impl Link {
         asked.into_iter().filter(is_current).collect()
     }
 
-    fn answered(&mut self, asked: &Asked, answer: &Result<Answer, Error>, as_of: Timestamp) -> Option<Polled> {
+    fn answered(&mut self, asked: &Asked, answer: &Result<Answer, Error>, as_of: Timestamp, requests: usize) -> Option<Polled> {
         match answer {
             Ok(answer) => {
                 let slot = self.slots.get_mut(&asked.id)?;
                 let sample = answer.sample(slot.subscription.activation, as_of);
+                slot.stride.read(slot.last.as_ref().is_none_or(|last| Sample { as_of, ..last.clone() } != sample));
+                if slot.stride.is_adaptive() {
+                    let now = Instant::now();
+                    slot.due = slot.due.min(next_period(self.epoch, now, slot.stride.period(requests)));
+                }
                 (slot.last, slot.failures, slot.retry) = (Some(sample.clone()), 0, false);
-                Some(Polled { id: asked.id, reading: Reading::Value(sample) })
+                Some(Polled { id: asked.id, reading: Reading::Value(sample), period: slot.stride.period(requests) })
             }
-            Err(error) => self.failed(asked, &error.chain(), false),
+            Err(error) => self.failed(asked, &error.chain(), false, requests),
         }
     }
 
     /// A failure counts and shows where the trigger was due; what is tried between two polls is nobody's business unless it succeeds.
-    fn failed(&mut self, asked: &Asked, error: &str, retry: bool) -> Option<Polled> {
+    fn failed(&mut self, asked: &Asked, error: &str, retry: bool, requests: usize) -> Option<Polled> {
         let slot = self.slots.get_mut(&asked.id)?;
         slot.retry = retry;
         if !asked.due {
@@ -268,7 +313,8 @@ impl Link {
             Some(last) => Reading::Stale { last: last.clone(), error, failures },
             None => Reading::Failed { error, failures },
         };
-        Some(Polled { id: asked.id, reading })
+        let period = slot.stride.period(requests);
+        Some(Polled { id: asked.id, reading, period })
     }
 }
 

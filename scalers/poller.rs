@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::broker::Endpoint;
 use crate::kind::Trigger;
 use crate::link::{Command, Link, Subscription};
+use crate::pace::Pace;
 
 /// The shortest period; anything shorter would be a busy loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -30,6 +31,8 @@ pub struct Polled {
     pub id: TriggerId,
     /// What is known now.
     pub reading: Reading,
+    /// How often it is read at present.
+    pub period: Duration,
 }
 
 /// What all polls have in common.
@@ -68,7 +71,7 @@ pub struct Poller {
 
 #[derive(Debug, Default)]
 struct Table {
-    triggers: HashMap<TriggerId, (Trigger, Duration)>,
+    triggers: HashMap<TriggerId, (Trigger, Pace)>,
     links: HashMap<Endpoint, LinkHandle>,
     /// Counts subscriptions, so that the answer to an old one is not taken for an answer to its successor.
     generation: u64,
@@ -101,13 +104,13 @@ impl Poller {
         Self { table: Mutex::default(), paused: watch::Sender::new(false), out: tx, options, runtime: Handle::current() }
     }
 
-    /// Polls a trigger, at once and then with this period. What is polled already and unchanged stays as it is; if only its target, activation value or
-    /// period changed, its last sample stays known.
-    pub fn set(&self, id: TriggerId, trigger: Trigger, interval: Duration) {
-        let interval = interval.max(SHORTEST_INTERVAL);
+    /// Polls a trigger, at once and then at this pace. What is polled already and unchanged stays as it is; if only its target, activation value or
+    /// pace changed, its last sample stays known.
+    pub fn set(&self, id: TriggerId, trigger: Trigger, pace: impl Into<Pace>) {
+        let pace = pace.into().at_least(SHORTEST_INTERVAL);
         let mut table = self.lock();
         let known = table.triggers.get(&id);
-        if known.is_some_and(|(old, period)| *old == trigger && *period == interval) {
+        if known.is_some_and(|(old, known)| *old == trigger && *known == pace) {
             return;
         }
         let same_question = known.is_some_and(|(old, _)| old.connection == trigger.connection && old.query == trigger.query);
@@ -116,7 +119,7 @@ impl Poller {
         }
         let generation = table.generation;
         table.generation += 1;
-        let subscription = Subscription { generation, query: trigger.query.clone(), activation: trigger.activation, interval };
+        let subscription = Subscription { generation, query: trigger.query.clone(), activation: trigger.activation, pace };
         let (endpoint, opened) = (trigger.connection.clone(), table.opened);
         let fresh = !table.links.contains_key(&endpoint);
         table.opened += u64::from(fresh);
@@ -124,7 +127,7 @@ impl Poller {
         link.users += usize::from(!same_question);
         // A task that has ended has done so because nobody listens to `out` any more.
         let _ = link.commands.send(Command::Set(id, subscription));
-        table.triggers.insert(id, (trigger, interval));
+        table.triggers.insert(id, (trigger, pace));
     }
 
     /// Stops polling a trigger. Nothing is read for it after this; an answer that was on its way may still arrive.

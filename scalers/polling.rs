@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Reading};
 use springtide_core::units::MetricMilli;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::{Active, Answer, Broker, Client, Endpoint, Level, Moment, Query};
 use crate::error::Error;
-use crate::{Options, Polled, Poller, Trigger, TriggerId};
+use crate::{Options, Pace, Polled, Poller, Trigger, TriggerId};
 
 /// A broker whose answers the test decides, and which takes down what happens to it.
 #[derive(Clone)]
@@ -31,6 +31,9 @@ struct Script {
     broken: bool,
     delay: Duration,
     missing: HashSet<&'static str>,
+    level: f64,
+    /// What it tells of by itself.
+    tells: Option<watch::Receiver<&'static str>>,
     opened: Vec<u64>,
     closed: usize,
     /// Each read: when (in milliseconds), and for which queries.
@@ -91,6 +94,10 @@ impl Broker for Stage {
     fn address(&self) -> String {
         self.name.to_owned()
     }
+
+    fn tells(&self) -> bool {
+        self.script().tells.is_some()
+    }
 }
 
 #[async_trait]
@@ -117,9 +124,26 @@ impl Client for Stage {
             if script.missing.contains(query) {
                 return Err(Error::Find { broker: self.name.to_owned(), what: query.to_owned() });
             }
-            Ok(Answer { level: Level::Number(2.0), active: Active::ByLevel, ready: Some(2), in_flight: None, arrived: None, done: None })
+            Ok(Answer {
+                level: Level::Number(2.0 + script.level),
+                active: Active::ByLevel,
+                ready: Some(2),
+                in_flight: None,
+                arrived: None,
+                done: None,
+            })
         };
         Ok(queries.iter().map(|query| answer(query)).collect())
+    }
+
+    async fn listen(&self, queries: &[&&'static str], changed: &(dyn Fn(usize) + Send + Sync)) -> Result<(), Error> {
+        let told = self.script().tells.clone();
+        let Some(mut told) = told else { return Err(self.fault()) };
+        while told.changed().await.is_ok() {
+            let name = *told.borrow_and_update();
+            queries.iter().position(|query| **query == name).into_iter().for_each(changed);
+        }
+        Err(self.fault())
     }
 
     async fn close(&self, (): ()) {
@@ -330,4 +354,69 @@ async fn a_standby_reads_nothing_and_holds_no_connection() {
     poller.resume_all();
     let reading = timeout(SECOND / 2, rx.recv()).await.expect("at once").expect("a reading").reading;
     assert!(matches!(reading, Reading::Failed { failures: 1, .. }), "what was read before the pause is forgotten: {reading:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_period_the_moment_decides() {
+    let (poller, mut rx) = poller();
+    let stage = Stage::new("a");
+    poller.set(TriggerId(1), stage.trigger("q"), Pace::Adaptive);
+    let mut last = None;
+    for _ in 0..250 {
+        sleep(SECOND).await;
+        while let Ok(polled) = rx.try_recv() {
+            last = Some(polled.period);
+        }
+    }
+    assert_eq!(last, Some(30 * SECOND), "nothing happens: KEDA's own period");
+    let reads = stage.read_times();
+    assert_eq!(reads[..4], [0, 1000, 2000, 3000]);
+    assert!(reads.len() < 30, "{reads:?}");
+    stage.script().level = 1.0;
+    gather(&mut rx, 31 * SECOND).await;
+    // Once it has moved it is looked at closely.
+    let closely = stage.read_times().windows(2).skip(reads.len()).filter(|pair| pair[1] - pair[0] == 1000).count();
+    assert!(closely >= 3, "{:?}", stage.read_times());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_triggers_of_one_broker_share_its_budget() {
+    let (poller, mut rx) = poller();
+    let stage = Stage::new("a");
+    let names: Vec<&'static str> = (0..200).map(|i| &*Box::leak(format!("q{i}").into_boxed_str())).collect();
+    for (i, name) in (0_u64..).zip(&names) {
+        poller.set(TriggerId(i), stage.trigger(name), Pace::Adaptive);
+    }
+    gather(&mut rx, 60 * SECOND).await;
+    let asked: usize = stage.script().reads.iter().map(|(_, queries)| queries.len()).sum();
+    assert!(asked <= 200 * 4, "{asked} requests in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_broker_tells_wakes_the_read_of_that_alone() {
+    let (poller, mut rx) = poller();
+    let stage = Stage::new("a");
+    let (tell, told) = watch::channel("");
+    stage.script().tells = Some(told);
+    poller.set(TriggerId(1), stage.trigger("q"), 30 * SECOND);
+    poller.set(TriggerId(2), stage.trigger("r"), 30 * SECOND);
+    gather(&mut rx, 10 * SECOND).await;
+    for _ in 0..50 {
+        tell.send("r").expect("it listens");
+        sleep(Duration::from_millis(10)).await;
+    }
+    gather(&mut rx, 2 * SECOND).await;
+    let reads = stage.script().reads.clone();
+    // However often it tells, once a second is enough; and of the other nothing was told.
+    assert_eq!(reads[..2], [(0, vec!["q", "r"]), (10_000, vec!["r"])]);
+    assert_eq!(reads.len(), 3, "{reads:?}");
+    // A connection that ends is made anew, and what was missed meanwhile is read.
+    drop(tell);
+    let (tell, told) = watch::channel("");
+    stage.script().tells = Some(told);
+    gather(&mut rx, 3 * SECOND).await;
+    let before = stage.script().reads.len();
+    tell.send("q").expect("it listens again");
+    gather(&mut rx, 2 * SECOND).await;
+    assert!(stage.script().reads[before..].iter().any(|(_, queries)| queries == &["q"]), "{:?}", stage.script().reads);
 }

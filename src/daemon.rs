@@ -265,7 +265,7 @@ impl Daemon {
 
     fn read(&mut self, polled: Polled) {
         let Some(scaled) = self.owners.get(&polled.id).and_then(|key| self.state.scaled.get_mut(key)) else { return };
-        scaled.read(polled.id, polled.reading);
+        scaled.read(polled);
     }
 
     fn learn(&mut self, done: Done) {
@@ -317,10 +317,10 @@ impl Daemon {
         }
         scaled.may_heal = resolved.asked || resolved.unanswered;
         let bound = resolve::bind(scaled, resolved, &mut self.next_trigger);
-        let interval = bound.interval;
+        let pace = bound.pace;
         for (id, trigger) in bound.set {
             self.owners.insert(id, scaled.key());
-            self.poller.set(id, trigger, interval);
+            self.poller.set(id, trigger, pace);
         }
         for id in scaled.bind(bound.result) {
             self.owners.remove(&id);

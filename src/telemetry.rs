@@ -125,6 +125,8 @@ pub mod names {
         SCALER_VALUE = "keda_scaler_metrics_value";
         /// Whether a trigger is active, under the name that KEDA's dashboards use.
         SCALER_ACTIVE = "keda_scaler_active";
+        /// How often a trigger is read at present, in seconds.
+        SCALER_PERIOD = "springtide_scaler_poll_period_seconds";
         /// Failed reads of a trigger, under the name that KEDA's dashboards use.
         SCALER_ERRORS = "keda_scaler_detail_errors_total";
     }

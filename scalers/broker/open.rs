@@ -11,6 +11,7 @@ use springtide_core::units::MetricMilli;
 
 use super::{Broker, Query};
 use crate::error::Error;
+use crate::listen::News;
 
 /// How a broker is spoken to. What only reads manifests is built without it.
 #[async_trait]
@@ -30,6 +31,13 @@ pub(crate) trait Client: Broker {
         queries: &[&Self::Query],
         moment: Moment,
     ) -> Result<Vec<Result<Answer, Error>>, Error>;
+
+    /// Says which of these queries have another answer by now (`changed` is given its place), until the connection ends. Only brokers that
+    /// [tell](Broker::tells) are listened to, on a connection of its own.
+    async fn listen(&self, queries: &[&Self::Query], changed: &(dyn Fn(usize) + Send + Sync)) -> Result<(), Error> {
+        let _ = (queries, changed);
+        std::future::pending().await
+    }
 
     /// Takes leave, so that the broker does not have to find out.
     async fn close(&self, connection: Self::Connection) {
@@ -115,6 +123,20 @@ pub(super) async fn opened<B: Client>(broker: Arc<B>) -> Result<Box<dyn Open>, E
     Ok(Box::new(Opened { broker, connection }))
 }
 
+/// Listens to a broker.
+pub(super) async fn listen<B: Client>(broker: &B, queries: &[Query], news: &News) -> Result<(), Error> {
+    let typed = typed::<B>(queries);
+    let changed = |at: usize| queries.get(at).into_iter().for_each(|query| _ = news.of(query));
+    Client::listen(broker, &typed, &changed).await
+}
+
+/// Queries as this broker knows them.
+fn typed<B: Client>(queries: &[Query]) -> Vec<&B::Query> {
+    let typed: Vec<&B::Query> = queries.iter().filter_map(|Query(query)| (&**query as &dyn Any).downcast_ref()).collect();
+    assert_eq!(typed.len(), queries.len(), "a trigger's query and endpoint come from one scaler");
+    typed
+}
+
 struct Opened<B: Client> {
     broker: Arc<B>,
     connection: B::Connection,
@@ -123,9 +145,7 @@ struct Opened<B: Client> {
 #[async_trait]
 impl<B: Client> Open for Opened<B> {
     async fn read(&mut self, queries: &[Query], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {
-        let typed: Vec<&B::Query> = queries.iter().filter_map(|Query(query)| (&**query as &dyn Any).downcast_ref()).collect();
-        assert_eq!(typed.len(), queries.len(), "a trigger's query and endpoint come from one scaler");
-        let answers = self.broker.read(&mut self.connection, &typed, moment).await?;
+        let answers = self.broker.read(&mut self.connection, &typed::<B>(queries), moment).await?;
         assert_eq!(answers.len(), queries.len(), "a scaler answers each query once");
         Ok(answers)
     }

@@ -10,7 +10,7 @@ use springtide_api::validate::is_variable_name;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
-use springtide_scalers::{AuthParams, Trigger, TriggerId, parse};
+use springtide_scalers::{AuthParams, Pace, Trigger, TriggerId, parse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ pub struct Bound {
     /// What to poll.
     pub set: Vec<(TriggerId, Trigger)>,
     /// How often.
-    pub interval: Duration,
+    pub pace: Pace,
     /// For [`Scaled::bind`].
     pub result: Result<(Policy, Vec<BoundTrigger<TriggerId>>), Vec<String>>,
 }
@@ -265,10 +265,11 @@ async fn not_scaled(reader: &mut Reader, object: &ScaledObject, problems: &mut V
 
 /// Makes a policy of what was resolved. A trigger that is the same as before keeps its identity, and so its readings.
 pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
-    let interval = Duration::try_from(scaled.object.spec.polling_interval()).unwrap_or_default().max(Duration::from_secs(1));
+    let written = scaled.object.spec.polling_interval.is_some().then(|| scaled.object.spec.polling_interval());
+    let pace = written.map_or(Pace::Adaptive, |period| Pace::Every(Duration::try_from(period).unwrap_or_default().max(Duration::from_secs(1))));
     let triggers = match resolved.triggers {
         Ok(triggers) => triggers,
-        Err(problems) => return Bound { set: Vec::new(), interval, result: Err(problems) },
+        Err(problems) => return Bound { set: Vec::new(), pace, result: Err(problems) },
     };
     let mut known: Vec<&BoundTrigger<TriggerId>> = scaled.triggers.iter().collect();
     let (mut set, mut bound) = (Vec::new(), Vec::new());
@@ -285,7 +286,7 @@ pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
     let result = scaled::policy(&scaled.object, &bound).map(|policy| (policy, bound));
     // What is not bound is not polled.
     let set = if result.is_ok() { set } else { Vec::new() };
-    Bound { set, interval, result }
+    Bound { set, pace, result }
 }
 
 /// ScaledObjects that another object keeps from scaling: a second ScaledObject or an HPA on the same target.

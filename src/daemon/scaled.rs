@@ -1,6 +1,7 @@
 //! One ScaledObject as the daemon keeps it: what it asks for, what its triggers read, what was decided, and what its status says.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -19,7 +20,7 @@ use springtide_core::scale::decide::{Active, Demand, Health, Memory, decide};
 use springtide_core::scale::demand::Present;
 use springtide_core::scale::policy::Policy;
 use springtide_core::units::Replicas;
-use springtide_scalers::{TriggerId, conceal};
+use springtide_scalers::{Polled, TriggerId, conceal};
 
 use crate::kube::report::Note;
 use crate::telemetry::names;
@@ -36,6 +37,8 @@ pub struct Scaled {
     pub triggers: Vec<BoundTrigger<TriggerId>>,
     /// What the triggers read.
     pub readings: Vec<Option<Reading>>,
+    /// How often the triggers are read at present.
+    periods: Vec<Duration>,
     /// What is wrong with it; nothing is scaled while there is anything.
     pub problems: Vec<String>,
     /// Whether what is wrong may heal without any news: it came of something that is not watched.
@@ -76,6 +79,7 @@ impl Scaled {
             policy: None,
             triggers: Vec::new(),
             readings: Vec::new(),
+            periods: Vec::new(),
             problems: Vec::new(),
             may_heal: false,
             readable: true,
@@ -174,6 +178,7 @@ impl Scaled {
     pub fn bind(&mut self, bound: Result<(Policy, Vec<BoundTrigger<TriggerId>>), Vec<String>>) -> Vec<TriggerId> {
         let old: Vec<TriggerId> = self.triggers.iter().map(|trigger| trigger.id).collect();
         self.dirty = true;
+        self.periods.clear();
         match bound {
             Ok((policy, triggers)) => {
                 // A trigger that has not changed keeps its reading, so that a change of another setting does not blind us for a while.
@@ -195,9 +200,12 @@ impl Scaled {
     }
 
     /// Takes in a reading.
-    pub fn read(&mut self, id: TriggerId, reading: Reading) {
-        if let Some(slot) = self.triggers.iter().position(|trigger| trigger.id == id).and_then(|i| self.readings.get_mut(i)) {
-            *slot = Some(reading);
+    pub fn read(&mut self, polled: Polled) {
+        let at = self.triggers.iter().position(|trigger| trigger.id == polled.id);
+        if let Some((at, slot)) = at.and_then(|at| Some((at, self.readings.get_mut(at)?))) {
+            *slot = Some(polled.reading);
+            self.periods.resize(self.triggers.len(), Duration::ZERO);
+            self.periods[at] = polled.period;
             (self.dirty, self.uncounted) = (true, true);
         }
     }
@@ -259,8 +267,11 @@ impl Scaled {
             metrics::gauge!(names::REPLICAS_WANTED, "namespace" => namespace.clone(), "scaledObject" => name.clone())
                 .set(f64::from(demand.want.0));
         }
-        for (trigger, reading) in self.triggers.iter().zip(&self.readings) {
+        for (i, (trigger, reading)) in self.triggers.iter().zip(&self.readings).enumerate() {
             let labels = [("namespace", namespace.clone()), ("scaledObject", name.clone()), ("metric", trigger.metric.to_string())];
+            if let Some(period) = self.periods.get(i).filter(|period| !period.is_zero()) {
+                metrics::gauge!(names::SCALER_PERIOD, &labels).set(period.as_secs_f64());
+            }
             match reading {
                 Some(Reading::Value(sample)) => {
                     #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]

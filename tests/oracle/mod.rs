@@ -49,7 +49,8 @@ const PINNED: [u64; 40] = [
 
 /// Of a hundred pods that have a place, so many are bound at once by a scheduler that chooses itself. It puts pods where most is free, and so those that could
 /// go anywhere sometimes where another one was to go that cannot, of machines that are full to the last CPU. Of the pods of a thousand seeds that is 1.6 in a
-/// hundred; of those of a hundred seeds it is now more, now less.
+/// hundred; of those of a hundred seeds it is now more, now less. It draws lots among equals: to play its part beforehand, and buy for what that leaves over,
+/// costs 6 % more and leaves as many.
 const BOUND_AT_LEAST: usize = 97;
 
 /// Keeps the files of all seeds when set, as it keeps those of the testbed.
@@ -109,13 +110,15 @@ async fn the_scheduler_does_what_was_planned() -> Result<()> {
         }
     }
     println!(
-        "oracle: seeds={count} planned={} pinned_bound={} in_one_order={} free_bound={} settled={} left_over={} unschedulable={} unschedulable_agreed={} beyond={}",
+        "oracle: seeds={count} planned={} pinned_bound={} in_one_order={} free_bound={} settled={} left_over={} cost={} later_cost={} unschedulable={} unschedulable_agreed={} beyond={}",
         sum.planned,
         sum.pinned_bound,
         sum.in_one_order,
         sum.free_bound,
         sum.settled,
         sum.left_over,
+        sum.cost,
+        sum.later_cost,
         sum.unschedulable,
         sum.unschedulable_agreed,
         sum.beyond

@@ -51,6 +51,8 @@ pub struct Started {
     pub labels: Labels,
     /// What its machine must be: rows of a selector.
     pub requirements: Vec<Value>,
+    /// What it costs, in dollars an hour.
+    price_per_hour: f64,
     /// Its pods.
     pub pods: Vec<String>,
 }
@@ -90,6 +92,12 @@ impl Unschedulable {
 }
 
 impl Plan {
+    /// What its machines cost, in micro-dollars an hour.
+    pub fn cost(&self) -> u64 {
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a few dollars")]
+        self.node_claims.iter().map(|claim| (claim.price_per_hour * 1e6).round() as u64).sum()
+    }
+
     /// Where each pod goes that the plan has a place for; nodes to start are called by `node_name`.
     pub fn places(&self, node_name: impl Fn(&str) -> String) -> BTreeMap<String, String> {
         let new = self.node_claims.iter().map(|claim| (node_name(&claim.name), &claim.pods));

@@ -26,6 +26,10 @@ pub struct Verdict {
     pub in_one_order: usize,
     /// Those that it binds when it may choose.
     pub free_bound: usize,
+    /// What the first plan's machines cost, in micro-dollars an hour.
+    pub cost: u64,
+    /// What those of later plans cost.
+    pub later_cost: u64,
     /// Those of the others that it binds after more plans have been carried out.
     pub settled: usize,
     /// Those of the others that another plan has no place for either: it was taken by pods that could have gone elsewhere, or a limit is reached.
@@ -44,6 +48,8 @@ impl AddAssign for Verdict {
         self.pinned_bound += other.pinned_bound;
         self.in_one_order += other.in_one_order;
         self.free_bound += other.free_bound;
+        self.cost += other.cost;
+        self.later_cost += other.later_cost;
         self.settled += other.settled;
         self.left_over += other.left_over;
         self.unschedulable += other.unschedulable;
@@ -108,7 +114,7 @@ impl Trial {
     /// Puts everything before the scheduler.
     pub async fn hear(&self, referee: &Referee) -> Result<(Verdict, Failures)> {
         let beyond = self.plan.unschedulable.iter().filter(|one| one.is_beyond()).count();
-        let mut verdict = Verdict { planned: self.places.len(), beyond, ..Verdict::default() };
+        let mut verdict = Verdict { planned: self.places.len(), cost: self.plan.cost(), beyond, ..Verdict::default() };
         let mut failures = Failures::default();
         let nodes = [&self.scene.nodes[..], &self.started].concat();
         referee.create(&self.scene.running).await?;
@@ -190,6 +196,7 @@ impl Trial {
                 break;
             }
             let again = plan(&scene, &plan::folder(scene.seed).join(format!("turn-{turn}"))).await?;
+            verdict.later_cost += again.cost();
             let started = start_all(&scene, turn, &again)?;
             let daemons: Vec<Value> = started.iter().flat_map(|node| daemon_pods(&scene.daemons, node)).collect();
             referee.create(&daemons).await?;
