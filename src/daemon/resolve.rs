@@ -266,7 +266,8 @@ async fn not_scaled(reader: &mut Reader, object: &ScaledObject, problems: &mut V
 /// Makes a policy of what was resolved. A trigger that is the same as before keeps its identity, and so its readings.
 pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
     let written = scaled.object.spec.polling_interval.is_some().then(|| scaled.object.spec.polling_interval());
-    let pace = written.map_or(Pace::Adaptive, |period| Pace::Every(Duration::try_from(period).unwrap_or_default().max(Duration::from_secs(1))));
+    let pace =
+        written.map_or(Pace::Adaptive, |period| Pace::Every(Duration::try_from(period).unwrap_or_default().max(Duration::from_secs(1))));
     let triggers = match resolved.triggers {
         Ok(triggers) => triggers,
         Err(problems) => return Bound { set: Vec::new(), pace, result: Err(problems) },
