@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, cmd, pipe};
 use springtide_core::Timestamp;
+use springtide_core::name::Key;
 use springtide_core::reading::Reading;
 use springtide_scalers::{AuthParams, Options, Poller, ResolvedEnv, Trigger, TriggerId, parse};
 use springtide_testbed::{Redis, RedisLogin};
@@ -50,7 +51,7 @@ async fn main() -> Result<()> {
 
 fn trigger(kind: &str, metadata: &[(&str, &str)]) -> Result<Trigger> {
     let metadata: BTreeMap<String, String> = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    parse(&springtide_core::name::Key::new("default", "object"), kind, &metadata, &AuthParams::new(), &ResolvedEnv::new())
+    parse(&Key::new("default", "object"), kind, &metadata, &AuthParams::new(), &ResolvedEnv::new())
         .map_err(|problems| anyhow::anyhow!("{problems:?}"))
 }
 

@@ -29,6 +29,7 @@ mod link;
 mod listen;
 mod location;
 mod metrics_api;
+mod mysql;
 mod name;
 mod nats_jetstream;
 mod oauth2;
@@ -37,10 +38,12 @@ mod pace;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
+mod postgresql;
 mod prometheus;
 mod rabbitmq;
 mod redis;
 mod secret;
+mod sql;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
@@ -76,7 +79,9 @@ pub static KINDS: &[&Kind] = &[
     &external::KIND,
     &external::PUSH,
     &metrics_api::KIND,
+    &mysql::KIND,
     &nats_jetstream::KIND,
+    &postgresql::KIND,
     &prometheus::KIND,
     &rabbitmq::KIND,
     &redis::ITEMS,
@@ -105,11 +110,10 @@ pub fn parse(
     env: &ResolvedEnv,
 ) -> Result<Trigger, Vec<Problem>> {
     let Some(kind) = kind(name) else {
-        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(vec![Problem {
             field: "type".to_owned(),
             what: format!("no scaler found for type: {:?}", conceal(name)),
-            remedy: format!("use one of {}", known.join(", ")),
+            remedy: "use one of those that `springtide scalers` lists".to_owned(),
         }]);
     };
     kind.parse(owner, metadata, auth, env)

@@ -288,5 +288,11 @@ impl Metadata {
     }
 }
 
+/// How a trigger says who it is over AMQP, by the name of the mechanism.
+#[cfg(all(test, feature = "clients"))]
+pub(crate) fn login(trigger: &crate::Trigger) -> Option<String> {
+    trigger.connection.broker::<amqp::Amqp>().map(|amqp| amqp.login.mechanism().to_string())
+}
+
 #[cfg(all(test, feature = "clients"))]
 mod tests;

@@ -5,6 +5,9 @@ use crate::secret::Secret;
 #[cfg(feature = "clients")]
 mod client;
 
+#[cfg(feature = "clients")]
+pub(crate) use client::certificates;
+
 /// What a trigger says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Tls {
@@ -29,6 +32,8 @@ pub(crate) struct Identity {
 pub(crate) enum Check {
     /// By a certificate for its name, from an authority that is trusted.
     Certificate,
+    /// By a certificate from an authority that is trusted, for whatever name.
+    Authority,
     /// Not at all: the user asked for it.
     Nothing,
 }

@@ -1,6 +1,8 @@
 //! Scalers on real brokers, through what the daemon itself uses of them: `parse` and `Poller`.
 
 mod nats;
+mod prometheus;
 mod rabbitmq;
 mod reader;
 mod redis;
+mod sql;
