@@ -1,4 +1,4 @@
-//! Real parts for tests and benchmarks: a Kubernetes control plane, RabbitMQ, and proxies that hurt, all on loopback.
+//! Real parts for tests and benchmarks: a Kubernetes control plane, brokers, and proxies that hurt, all on loopback.
 //!
 //! A test asks for what it needs by name and drops it at its end. Several of each run side by side. For what is run in containers there is a container engine
 //! with a network of its own, and images made from the same programs.
@@ -12,6 +12,7 @@ mod components;
 mod engine;
 mod go;
 mod http_proxy;
+mod kafka;
 mod kubeconfig;
 mod named;
 mod objects;
@@ -31,6 +32,7 @@ pub use audit::{Write, writes_per_user};
 pub use components::FAKE_NODE;
 pub use engine::Engine;
 pub use http_proxy::HttpProxy;
+pub use kafka::{Kafka, KafkaOptions, KafkaTls};
 pub use named::{Named, Reach};
 pub use objects::{apply, wait_for, wait_gone, wait_until};
 pub use plane::{Component, Options, Plane};
