@@ -1,3 +1,4 @@
 //! Scalers on real brokers, through what the daemon itself uses of them: `parse` and `Poller`.
 
 mod rabbitmq;
+mod reader;
