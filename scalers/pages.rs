@@ -23,9 +23,9 @@ fn page(kind: &Kind) -> String {
     let rest = kind.targets.iter().map(|target| &target.parameter).chain(&kind.activation);
     page += "## Parameters\n\n";
     page += &table(kind, own.iter().chain(rest));
-    for group in shared {
+    if !shared.is_empty() {
         page += "\n## Login, certificates and time\n\n";
-        page += &table(kind, group.iter());
+        page += &table(kind, shared.iter().copied().flatten());
     }
     page += "\nA text is trimmed, and an empty one counts as none. What may stand in several places is looked for in the trigger's metadata, then in its\n\
              TriggerAuthentication, then in the environment of the target's container.\n";

@@ -1,9 +1,20 @@
 //! TLS with a broker, for every protocol alike: which authorities are trusted, and who we say that we are.
 
+use crate::field::choice;
 use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
 mod client;
+
+choice! {
+    /// Whether `ca`, `cert` and `key` are used.
+    enum UseTls {
+        /// They are.
+        Enable = "enable",
+        /// They are not.
+        Disable = "disable",
+    }
+}
 
 /// What a trigger says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
