@@ -33,6 +33,7 @@ use springtide_core::units::MetricMilli;
 use crate::broker::Moment;
 use crate::fake::{Fake, MOMENT};
 use crate::field::Amount;
+use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
 use crate::trial::read_all;
 use crate::{AuthParams, Problem, Secret, Trigger, parse};
@@ -85,7 +86,8 @@ pub(crate) struct Case {
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
 
 /// How values are read: the kinds that are read alike, and the function.
-const READERS: &[(&[&str], Reader)] = &[(&["cron"], by_clock), (&["metrics-api", "prometheus", "rabbitmq"], over_http)];
+const READERS: &[(&[&str], Reader)] =
+    &[(&["cron"], by_clock), (&["kafka"], of_offsets), (&["metrics-api", "prometheus", "rabbitmq"], over_http)];
 
 /// What is read of a trigger at a time.
 async fn read(trigger: Trigger, moment: Moment) -> Result<(Sample, Trigger), String> {
@@ -121,6 +123,18 @@ fn over_http(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trig
         }
         let trigger = case.trigger(&kind, &fake.serve().await).map_err(|problems| format!("{problems:?}"))?;
         read(trigger, MOMENT).await
+    }
+    .boxed()
+}
+
+/// What is made of the offsets of one topic (`given`: the committed one and the end, by partition).
+fn of_offsets(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), Given::deserialize(&case.given));
+    async move {
+        let trigger = trigger.map_err(|problems| format!("{problems:?}"))?;
+        let given = given.map_err(|error| format!("what is given cannot be read: {error}"))?;
+        let answer = kafka::client::tests::answer(&trigger, given).map_err(|error| error.chain())?;
+        Ok((answer.sample(trigger.activation, MOMENT.now), trigger))
     }
     .boxed()
 }

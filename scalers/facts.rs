@@ -71,6 +71,7 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
         "a TriggerAuthentication's oauth2 gives them, which KEDA's schema leaves out",
     ),
     (&["metrics-api"], &["targetValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
+    (&["apache-kafka", "kafka"], &["lagThreshold"], Default, "the default of a target is the kind's, beside its names: it is the same 10"),
     (&["rabbitmq"], &["mode"], Default, "KEDA's default is a name for none; QueueLength is meant, with the target of queueLength"),
     (
         &["rabbitmq"],

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+mod apache_kafka;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -18,6 +19,7 @@ mod cron;
 mod error;
 mod field;
 mod http;
+mod kafka;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
@@ -64,7 +66,7 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&cron::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[&apache_kafka::KIND, &cron::KIND, &kafka::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
 
 /// The kind of this name.
 #[must_use]
