@@ -1,4 +1,5 @@
 //! Scalers on real brokers, through what the daemon itself uses of them: `parse` and `Poller`.
 
+mod kafka;
 mod rabbitmq;
 mod reader;
