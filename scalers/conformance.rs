@@ -27,10 +27,11 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 use springtide_core::Timestamp;
+use springtide_core::name::Key;
 use springtide_core::reading::{Activity, Sample};
 use springtide_core::units::MetricMilli;
 
-use crate::broker::Moment;
+use crate::broker::{Answer, Moment};
 use crate::fake::{Fake, MOMENT};
 use crate::field::Amount;
 use crate::kafka::{self, client::tests::Given};
@@ -86,8 +87,12 @@ pub(crate) struct Case {
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
 
 /// How values are read: the kinds that are read alike, and the function.
-const READERS: &[(&[&str], Reader)] =
-    &[(&["cron"], by_clock), (&["kafka"], of_offsets), (&["metrics-api", "prometheus", "rabbitmq"], over_http)];
+const READERS: &[(&[&str], Reader)] = &[
+    (&["cron"], by_clock),
+    (&["external"], by_connections),
+    (&["kafka"], of_offsets),
+    (&["metrics-api", "prometheus", "rabbitmq"], over_http),
+];
 
 /// What is read of a trigger at a time.
 async fn read(trigger: Trigger, moment: Moment) -> Result<(Sample, Trigger), String> {
@@ -102,6 +107,27 @@ fn by_clock(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigg
     async move {
         let now = given.ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or("no time is given")?;
         read(trigger.map_err(|problems| format!("{problems:?}"))?, Moment { now, ..MOMENT }).await
+    }
+    .boxed()
+}
+
+/// How many connections there are for a case's trigger and the other that is given.
+fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Other {
+        metadata: BTreeMap<String, String>,
+        auth: BTreeMap<String, String>,
+    }
+    let one = case.texts().trigger(kind, SERVER);
+    let other = Other::deserialize(&case.given).map_err(|error| error.to_string()).and_then(|Other { metadata, auth }| {
+        let texts = Texts { metadata, auth, env: BTreeMap::new() };
+        texts.trigger(kind, SERVER).map_err(|problems| format!("{problems:?}"))
+    });
+    async move {
+        let (one, other) = (one.map_err(|problems| format!("{problems:?}"))?, other?);
+        let connections = if one.connection == other.connection { 1.0 } else { 2.0 };
+        Ok((Answer::number(connections).sample(one.activation, MOMENT.now), one))
     }
     .boxed()
 }
@@ -155,7 +181,7 @@ impl Texts {
             texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
         };
         let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
-        parse(kind, &metadata, &secrets(&self.auth), &secrets(&self.env))
+        parse(&Key::new("default", "object"), kind, &metadata, &secrets(&self.auth), &secrets(&self.env))
     }
 }
 

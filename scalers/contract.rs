@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use springtide_core::name::Key;
 use springtide_core::reading::Reading;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -15,14 +16,16 @@ fn example(kind: &Kind) -> BTreeMap<String, String> {
 }
 
 fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
-    parse(kind.name, metadata, &AuthParams::new(), &AuthParams::new()).unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
+    parse(&Key::new("default", "object"), kind.name, metadata, &AuthParams::new(), &AuthParams::new())
+        .unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
 }
 
 #[test]
 fn kinds_are_sorted_and_unique_and_found_by_name() {
     assert!(KINDS.is_sorted_by(|one, next| one.name < next.name));
     assert!(KINDS.iter().all(|row| kind(row.name).is_some_and(|found| std::ptr::eq(found, *row))));
-    let problems = parse("nonsense", &BTreeMap::new(), &AuthParams::new(), &AuthParams::new()).expect_err("no such kind");
+    let problems = parse(&Key::new("default", "object"), "nonsense", &BTreeMap::new(), &AuthParams::new(), &AuthParams::new())
+        .expect_err("no such kind");
     assert!(problems[0].to_string().contains("no scaler found for type: \"nonsense\"; use one of"), "{}", problems[0]);
 }
 
@@ -48,7 +51,8 @@ fn a_missing_key_is_named() {
         for parameter in kind.all_parameters().filter(|parameter| parameter.required) {
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
-            let problems = parse(kind.name, &metadata, &AuthParams::new(), &AuthParams::new()).expect_err(parameter.name);
+            let problems = parse(&Key::new("default", "object"), kind.name, &metadata, &AuthParams::new(), &AuthParams::new())
+                .expect_err(parameter.name);
             assert!(problems.iter().any(|problem| problem.field == parameter.name && !problem.remedy.is_empty()), "{problems:?}");
         }
     }
@@ -61,7 +65,7 @@ fn secrets_show_nowhere() {
             let auth = AuthParams::from([(parameter.name.to_owned(), Secret::from("s3cret"))]);
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
-            let outcome = format!("{:?}", parse(kind.name, &metadata, &auth, &AuthParams::new()));
+            let outcome = format!("{:?}", parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &AuthParams::new()));
             assert!(!outcome.contains("s3cret"), "{}: {outcome}", kind.name);
         }
     }

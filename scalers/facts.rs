@@ -63,6 +63,7 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
         Unknown,
         "KEDA declares its logins in a place of their own, which its schema leaves out",
     ),
+    (&["external", "external-push"], &["*"], Unknown, "the whole of the metadata goes to the scaler, as under KEDA"),
     (&["prometheus"], &["cortexOrgID"], Unknown, "KEDA read it once; we say what to write instead of passing over it"),
     (
         &["rabbitmq"],

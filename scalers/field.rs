@@ -113,6 +113,22 @@ impl Field for List {
     }
 }
 
+/// A host and its port, as they stand in a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Authority(pub String);
+
+impl Field for Authority {
+    const VALUE: &'static str = "host:port";
+
+    fn parse(text: &str) -> Result<Self, Misfit> {
+        let remedy = "write a host and a port, such as scaler.default:9090";
+        // KEDA's own way to name a server that DNS is to be asked for each time.
+        let text = text.strip_prefix("dns:///").unwrap_or(text);
+        let fits = !text.contains(['/', '@', '?', '#']) && url::Url::parse(&format!("http://{text}/")).is_ok_and(|url| url.has_host());
+        if fits { Ok(Self(text.to_owned())) } else { Err(Misfit::new("is no address of a server", remedy)) }
+    }
+}
+
 /// Pairs as in a URL's query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Pairs(pub Vec<(String, String)>);

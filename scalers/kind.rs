@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
+use springtide_core::name::Key;
 use springtide_core::units::MetricMilli;
 
 use crate::broker::{Endpoint, Known, Query};
 use crate::field::Amount;
 use crate::name::normalise;
-use crate::parameter::{Age, AuthParams, Fields, Parameter, Problem, ResolvedEnv, Source};
+use crate::parameter::{Age, AuthParams, Fields, Parameter, Problem, REST, ResolvedEnv, Source};
 
 /// One kind of scaler: a row of `KINDS`.
 #[derive(Debug, Serialize)]
@@ -136,7 +137,10 @@ impl Kind {
     /// The metadata keys that this kind does not know; KEDA passes over them, and they are often misspelt.
     #[must_use]
     pub fn unknown(&self, metadata: &BTreeMap<String, String>) -> Vec<Problem> {
-        let knows = |key: &str, source| self.all_parameters().any(|parameter| parameter.name == key && parameter.sources.contains(&source));
+        let knows = |key: &str, source| {
+            self.all_parameters()
+                .any(|parameter| (parameter.name == key || parameter.name == REST.name) && parameter.sources.contains(&source))
+        };
         metadata
             .keys()
             .filter(|key| !knows(key, Source::Metadata) && !key.strip_suffix("FromEnv").is_some_and(|key| knows(key, Source::Environment)))
@@ -151,11 +155,12 @@ impl Kind {
     /// Makes a trigger of texts.
     pub(crate) fn parse(
         &'static self,
+        owner: &Key,
         metadata: &BTreeMap<String, String>,
         auth: &AuthParams,
         env: &ResolvedEnv,
     ) -> Result<Trigger, Vec<Problem>> {
-        let mut fields = Fields::new(metadata, auth, env);
+        let mut fields = Fields::new(owner, metadata, auth, env);
         let parsed = (self.read)(&mut fields);
         let target = self.target(&mut fields);
         let activation = match &self.activation {

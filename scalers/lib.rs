@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use springtide_core::name::Key;
+
 mod apache_kafka;
 #[cfg(feature = "clients")]
 mod backoff;
@@ -17,6 +19,7 @@ mod broker;
 mod cron;
 #[cfg(feature = "clients")]
 mod error;
+mod external;
 mod field;
 mod http;
 mod kafka;
@@ -66,7 +69,16 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&apache_kafka::KIND, &cron::KIND, &kafka::KIND, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[
+    &apache_kafka::KIND,
+    &cron::KIND,
+    &external::KIND,
+    &external::PUSH,
+    &kafka::KIND,
+    &metrics_api::KIND,
+    &prometheus::KIND,
+    &rabbitmq::KIND,
+];
 
 /// The kind of this name.
 #[must_use]
@@ -74,11 +86,17 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
-/// Makes a typed trigger of its texts, or says everything that is wrong with them.
+/// Makes a typed trigger of its texts, or says everything that is wrong with them. `owner` is the object whose trigger it is.
 ///
 /// # Errors
 /// All problems at once, each with the field, what is wrong and what to do. None of them repeats a secret.
-pub fn parse(name: &str, metadata: &BTreeMap<String, String>, auth: &AuthParams, env: &ResolvedEnv) -> Result<Trigger, Vec<Problem>> {
+pub fn parse(
+    owner: &Key,
+    name: &str,
+    metadata: &BTreeMap<String, String>,
+    auth: &AuthParams,
+    env: &ResolvedEnv,
+) -> Result<Trigger, Vec<Problem>> {
     let Some(kind) = kind(name) else {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(vec![Problem {
@@ -87,5 +105,5 @@ pub fn parse(name: &str, metadata: &BTreeMap<String, String>, auth: &AuthParams,
             remedy: format!("use one of {}", known.join(", ")),
         }]);
     };
-    kind.parse(metadata, auth, env)
+    kind.parse(owner, metadata, auth, env)
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use springtide_core::name::Key;
+
 use crate::conformance;
 use crate::{Age, AuthParams, KINDS, Kind, Parameter, ResolvedEnv, Secret, Source, parse};
 
@@ -145,8 +147,8 @@ fn examples_are_read_from_their_pages_and_work() {
             }
         }
         let metadata = texts(&trigger["metadata"]);
-        let parsed =
-            parse(kind.name, &metadata, &auth, &ResolvedEnv::new()).unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name));
+        let parsed = parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &ResolvedEnv::new())
+            .unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name));
         assert!(parsed.notices.is_empty() && kind.unknown(&metadata).is_empty(), "{}: {:?}", kind.name, parsed.notices);
         for (key, _) in kind.example_auth {
             let is_known = kind.all_parameters().any(|parameter| parameter.name == *key && parameter.sources.contains(&Source::Auth));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use springtide_core::name::Key;
 
 use crate::secret::{Secret, conceal};
 
@@ -61,6 +62,19 @@ pub struct Parameter {
     /// What it does.
     pub doc: &'static str,
 }
+
+/// Stands for all keys that a kind does not name, where it passes them on.
+pub(crate) const REST: Parameter = Parameter {
+    name: "*",
+    value: "text",
+    allowed: &[],
+    required: false,
+    default: None,
+    sources: &[Source::Metadata, Source::Environment],
+    secret: false,
+    age: Age::Current,
+    doc: "Anything else is passed on as it is.",
+};
 
 /// Something wrong with a trigger, for the person who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,6 +145,8 @@ impl<T: Field> Field for Option<T> {
 
 /// The texts of one trigger, and the problems found in them so far.
 pub(crate) struct Fields<'a> {
+    /// The object whose trigger it is.
+    pub owner: &'a Key,
     metadata: &'a BTreeMap<String, String>,
     auth: &'a AuthParams,
     env: &'a ResolvedEnv,
@@ -141,8 +157,21 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) const fn new(metadata: &'a BTreeMap<String, String>, auth: &'a AuthParams, env: &'a ResolvedEnv) -> Self {
-        Self { metadata, auth, env, problems: Vec::new(), notices: Vec::new() }
+    pub(crate) const fn new(owner: &'a Key, metadata: &'a BTreeMap<String, String>, auth: &'a AuthParams, env: &'a ResolvedEnv) -> Self {
+        Self { owner, metadata, auth, env, problems: Vec::new(), notices: Vec::new() }
+    }
+
+    /// All of the trigger's metadata as they are to be passed on: keys that end in `FromEnv` have the variable's value, and are left out where there is none.
+    pub(crate) fn all_metadata(&self) -> BTreeMap<String, Secret> {
+        let text = |(key, text): (&String, &String)| {
+            let value = if key.ends_with("FromEnv") {
+                self.env.get(text).filter(|value| !value.expose().is_empty())?.clone()
+            } else {
+                Secret::from(text.as_str())
+            };
+            Some((key.clone(), value))
+        };
+        self.metadata.iter().filter_map(text).collect()
     }
 
     /// Takes down a problem.
@@ -383,7 +412,8 @@ mod tests {
             ("wait", "250"),
         ]);
         let (auth, env) = (secrets(&[("name", "not from here")]), secrets(&[("NAME", " jo ")]));
-        let mut fields = Fields::new(&metadata, &auth, &env);
+        let owner = Key::new("", "");
+        let mut fields = Fields::new(&owner, &metadata, &auth, &env);
         let sample = Draft::read(&mut fields).finish().expect("all is well");
         assert_eq!((sample.name.as_str(), sample.word, sample.flag), ("jo", None, true));
         assert_eq!(sample.wait, Duration::from_millis(250));
@@ -395,7 +425,8 @@ mod tests {
     fn all_problems_come_at_once_and_secrets_stay_out() {
         let metadata = texts(&[("flag", "maybe"), ("wait", "-1s"), ("nameFromEnv", "UNSET"), ("old", "x"), ("older", "x")]);
         let (auth, env) = (secrets(&[("names", "x")]), secrets(&[]));
-        let mut fields = Fields::new(&metadata, &auth, &env);
+        let owner = Key::new("", "");
+        let mut fields = Fields::new(&owner, &metadata, &auth, &env);
         assert!(Draft::read(&mut fields).finish().is_none());
         let named: Vec<&str> = fields.problems.iter().map(|problem| problem.field.as_str()).collect();
         assert_eq!(named, ["name", "flag", "wait", "older"]);
@@ -408,8 +439,9 @@ mod tests {
     fn of_exclusive_parameters_one_may_be_given() {
         let (name, old) = (&Sample::PARAMETERS[0], &Sample::PARAMETERS[5]);
         let (auth, env) = (secrets(&[]), secrets(&[]));
+        let owner = Key::new("", "");
         for (metadata, fine) in [(texts(&[("name", "x")]), true), (texts(&[("name", "x"), ("old", "y")]), false), (texts(&[]), true)] {
-            let mut fields = Fields::new(&metadata, &auth, &env);
+            let mut fields = Fields::new(&owner, &metadata, &auth, &env);
             assert_eq!(fields.at_most_one(&[name, old]), fine);
             assert_eq!(fields.problems.is_empty(), fine);
         }

@@ -12,7 +12,7 @@ use springtide_core::units::MetricMilli;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::{Active, Answer, Broker, Client, Endpoint, Level, Moment, Query};
+use crate::broker::{Answer, Broker, Client, Endpoint, Moment, Query};
 use crate::error::Error;
 use crate::{Options, Pace, Polled, Poller, Trigger, TriggerId};
 
@@ -124,14 +124,7 @@ impl Client for Stage {
             if script.missing.contains(query) {
                 return Err(Error::Find { broker: self.name.to_owned(), what: query.to_owned() });
             }
-            Ok(Answer {
-                level: Level::Number(2.0 + script.level),
-                active: Active::ByLevel,
-                ready: Some(2),
-                in_flight: None,
-                arrived: None,
-                done: None,
-            })
+            Ok(Answer { ready: Some(2), ..Answer::number(2.0 + script.level) })
         };
         Ok(queries.iter().map(|query| answer(query)).collect())
     }

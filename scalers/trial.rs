@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use springtide_core::name::Key;
 use springtide_core::reading::Sample;
 
 use crate::broker::Moment;
@@ -22,7 +23,7 @@ fn pairs(line: &str) -> BTreeMap<String, String> {
 /// A trigger of this kind, with metadata and authentication in the words of one line each.
 pub(crate) fn trigger(kind: &str, metadata: &str, auth: &str, env: &ResolvedEnv) -> Result<Trigger, Vec<Problem>> {
     let auth: AuthParams = pairs(auth).into_iter().map(|(key, text)| (key, Secret::from(text))).collect();
-    parse(kind, &pairs(metadata), &auth, env)
+    parse(&Key::new("default", "object"), kind, &pairs(metadata), &auth, env)
 }
 
 /// Each row is accepted, or names its problems, all at once and without a secret.

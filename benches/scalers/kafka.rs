@@ -13,6 +13,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
+use springtide_core::name::Key;
 use springtide_core::reading::Reading;
 use springtide_scalers::{AuthParams, Options, Poller, ResolvedEnv, Secret, TriggerId, parse};
 use springtide_testbed::{Kafka, KafkaOptions};
@@ -155,7 +156,8 @@ pub(crate) async fn poll(address: &str, arguments: &[String]) -> Result<()> {
         let auth = [("sasl", "plaintext".to_owned()), ("username", format!("user{user}")), ("password", format!("word{user}"))];
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text)).into();
         let auth: AuthParams = auth.map(|(key, text)| (key.to_owned(), Secret::from(text))).into();
-        let trigger = parse("kafka", &metadata, &auth, &ResolvedEnv::new()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+        let trigger = parse(&Key::new("default", "object"), "kafka", &metadata, &auth, &ResolvedEnv::new())
+            .map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
         poller.set(TriggerId(u64::try_from(number)?), trigger, INTERVAL);
     }
     let mut waiting: BTreeSet<u64> = (0..u64::try_from(TRIGGERS)?).collect();

@@ -58,6 +58,8 @@ pub(crate) struct Moment {
 pub(crate) struct Answer {
     /// The number.
     pub level: Level,
+    /// As in `Sample`.
+    pub target: Option<f64>,
     /// Whether there is work to activate for.
     pub active: Active,
     /// As in `Sample`.
@@ -93,6 +95,19 @@ pub(crate) enum Active {
 }
 
 impl Answer {
+    /// A number, of which nothing else is known.
+    pub(crate) const fn number(number: f64) -> Self {
+        Self {
+            level: Level::Number(number),
+            target: None,
+            active: Active::ByLevel,
+            ready: None,
+            in_flight: None,
+            arrived: None,
+            done: None,
+        }
+    }
+
     /// The sample that it is for a trigger with this activation value. Nonsense numbers become 0 here, for all scalers alike.
     pub(crate) fn sample(&self, activation: MetricMilli, as_of: Timestamp) -> Sample {
         let metric = match self.level {
@@ -106,7 +121,8 @@ impl Answer {
             Active::By(number) => Activity::Known(MetricMilli::from_f64(number) > activation),
             Active::Known(active) => Activity::Known(active),
         };
-        Sample { metric, activity, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done, as_of }
+        let target = self.target.map(MetricMilli::from_f64);
+        Sample { metric, target, activity, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done, as_of }
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Clock, Window};
-use crate::broker::{Active, Answer, Broker as _, Client, Level, Moment};
+use crate::broker::{Active, Answer, Broker as _, Client, Moment};
 use crate::error::Error;
 
 #[async_trait]
@@ -27,6 +27,6 @@ impl Clock {
             reason,
         })?;
         let level = if is_open { f64::from(window.replicas.get()) } else { 0.0 };
-        Ok(Answer { level: Level::Number(level), active: Active::Known(is_open), ready: None, in_flight: None, arrived: None, done: None })
+        Ok(Answer { active: Active::Known(is_open), ..Answer::number(level) })
     }
 }

@@ -13,7 +13,7 @@ fn parse(zone: &str, start: &str, end: &str, replicas: &str) -> Result<Trigger, 
     let metadata: BTreeMap<String, String> = [("timezone", zone), ("start", start), ("end", end), ("desiredReplicas", replicas)]
         .map(|(key, text)| (key.to_owned(), text.to_owned()))
         .into();
-    crate::parse("cron", &metadata, &AuthParams::new(), &AuthParams::new())
+    crate::parse(&springtide_core::name::Key::new("default", "object"), "cron", &metadata, &AuthParams::new(), &AuthParams::new())
 }
 
 fn window(zone: &str, start: &str, end: &str) -> Window {

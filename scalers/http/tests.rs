@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use springtide_core::name::Key;
 use springtide_core::units::MetricMilli;
 
 use crate::fake::MOMENT;
@@ -79,7 +80,7 @@ async fn read(address: SocketAddr, metadata: &[(&str, &str)], auth: &[(&str, &st
     let metadata: BTreeMap<String, String> =
         asked.iter().chain(metadata).map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
     let auth: AuthParams = auth.iter().map(|(key, text)| ((*key).to_owned(), Secret::from(*text))).collect();
-    let trigger = parse("metrics-api", &metadata, &auth, &AuthParams::new()).expect("fine");
+    let trigger = parse(&Key::new("default", "object"), "metrics-api", &metadata, &auth, &AuthParams::new()).expect("fine");
     let mut open = trigger.connection.open().await?;
     let answer = open.read(std::slice::from_ref(&trigger.query), MOMENT).await?.remove(0)?;
     Ok(answer.sample(MetricMilli::ZERO, MOMENT.now).metric)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 
 use super::{MetricsApi, Page, Place, Query, xml};
-use crate::broker::{Active, Answer, Client, Level, Moment};
+use crate::broker::{Answer, Client, Moment};
 use crate::error::Error;
 use crate::http::{Asker, Session, gather};
 
@@ -51,7 +51,7 @@ async fn resolve(asker: &Asker<'_>, query: &Query, pages: &HashMap<&Page, Vec<u8
         Some(body) => query.number(asker, body)?,
         None => query.number(asker, &query.page.fetch(asker).await?)?,
     };
-    Ok(Answer { level: Level::Number(number), active: Active::ByLevel, ready: None, in_flight: None, arrived: None, done: None })
+    Ok(Answer::number(number))
 }
 
 impl Page {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Prometheus, Query, WithoutNumber};
-use crate::broker::{Active, Answer, Client, Level, Moment};
+use crate::broker::{Answer, Client, Moment};
 use crate::error::Error;
 use crate::http::{Asker, Session, gather};
 
@@ -55,7 +55,7 @@ impl Query {
         let what = format!("the query {:?}", self.query);
         let response = asker.get_json::<Response>("/api/v1/query", &parameters, &what).await?;
         let number = self.number(response).map_err(|reason| asker.without_number(&what, reason))?;
-        Ok(Answer { level: Level::Number(number), active: Active::ByLevel, ready: None, in_flight: None, arrived: None, done: None })
+        Ok(Answer::number(number))
     }
 
     /// The number of an answer. The error is what there is instead.

@@ -72,7 +72,7 @@ impl Counts {
             Mode::ExpectedQueueConsumptionTime if deliver <= 0.0 => undefined,
             Mode::ExpectedQueueConsumptionTime => by_level((publish - deliver) / deliver + messages / deliver),
         };
-        Answer { level, active, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done }
+        Answer { level, target: None, active, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done }
     }
 }
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticationSpec};
 use springtide_api::validate::is_variable_name;
 use springtide_api::{Problem, typed};
+use springtide_core::name::Key;
 use springtide_scalers::{AuthParams, Kind, ResolvedEnv, Secret, Source, conceal, kind, parse};
 
 use super::across::{Index, namespace};
@@ -272,7 +273,8 @@ impl<'a> Looker<'a> {
         let mut unsaid = self.variables_of(i, trigger, environment);
         self.near_parameters(i, trigger, kind);
         let knows = |name: &str, source| kind.all_parameters().any(|known| known.name == name && known.sources.contains(&source));
-        let result = parse(&trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given as &ResolvedEnv);
+        let owner = Key::new(namespace(self.document), self.document.name.as_str());
+        let result = parse(&owner, &trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given as &ResolvedEnv);
         unsaid.extend(auth.hidden.iter().cloned());
         match result {
             Ok(trigger) => {

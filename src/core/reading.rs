@@ -33,6 +33,9 @@ pub enum Reading {
 pub struct Sample {
     /// The number that the trigger's target is compared with.
     pub metric: MetricMilli,
+    /// The target that the broker itself gives, where it does: it takes the place of the trigger's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<MetricMilli>,
     /// Whether there is work to activate for.
     pub activity: Activity,
     /// Messages that wait for a worker, where the broker tells.

@@ -181,7 +181,7 @@ async fn resolve(
             // What is missing for want of its authentication is no problem of its own.
             continue;
         }
-        match parse(&trigger.kind, &trigger.metadata, &found, &env.variables) {
+        match parse(&springtide_api::typed::key(&object.metadata), &trigger.kind, &trigger.metadata, &found, &env.variables) {
             Ok(trigger) => triggers.push(trigger),
             Err(wrong) => problems.extend(wrong.iter().map(|problem| worded(i, trigger, &found, problem))),
         }
@@ -266,7 +266,8 @@ async fn not_scaled(reader: &mut Reader, object: &ScaledObject, problems: &mut V
 /// Makes a policy of what was resolved. A trigger that is the same as before keeps its identity, and so its readings.
 pub fn bind(scaled: &Scaled, resolved: Resolved, next: &mut u64) -> Bound {
     let written = scaled.object.spec.polling_interval.is_some().then(|| scaled.object.spec.polling_interval());
-    let pace = written.map_or(Pace::Adaptive, |period| Pace::Every(Duration::try_from(period).unwrap_or_default().max(Duration::from_secs(1))));
+    let pace =
+        written.map_or(Pace::Adaptive, |period| Pace::Every(Duration::try_from(period).unwrap_or_default().max(Duration::from_secs(1))));
     let triggers = match resolved.triggers {
         Ok(triggers) => triggers,
         Err(problems) => return Bound { set: Vec::new(), pace, result: Err(problems) },
@@ -333,7 +334,8 @@ mod tests {
         for text in ["amqp://u:hunter2@h:5672/", "u:hunter2", "RABBIT hunter2", "7hunter2"] {
             let metadata = [("hostFromEnv", text), ("queueName", "q"), ("mode", "QueueLength"), ("value", "1")];
             let metadata: BTreeMap<String, String> = metadata.into_iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
-            let problems = parse("rabbitmq", &metadata, &AuthParams::new(), &Default::default()).expect_err("there is no host");
+            let problems = parse(&Key::new("default", "object"), "rabbitmq", &metadata, &AuthParams::new(), &Default::default())
+                .expect_err("there is no host");
             let trigger = springtide_api::keda::Trigger { kind: "rabbitmq".to_owned(), metadata, ..Default::default() };
             let told: Vec<String> = problems.iter().map(|problem| worded(3, &trigger, &AuthParams::new(), problem)).collect();
             assert_eq!(told, [format!("spec.triggers[3].metadata.hostFromEnv: {what}; {remedy}")], "{text}");

@@ -145,7 +145,7 @@ fn bind(objects: &Objects, object: &ScaledObject, sources: &Sources) -> Result<S
     }
     let (mut bound, mut triggers) = (Vec::new(), Vec::new());
     for (i, trigger) in object.spec.triggers.iter().enumerate() {
-        match measured(trigger, &sources.parameters(&key.namespace, trigger)) {
+        match measured(&key, trigger, &sources.parameters(&key.namespace, trigger)) {
             Ok(typed) => {
                 let metric = scaled::metric_name(i, &typed.metric_name);
                 let queue = trigger.metadata.get("queueName").cloned().unwrap_or_default();
@@ -185,8 +185,12 @@ fn problem_of(text: &str) -> Problem {
 
 /// A trigger as far as it says what is measured and against what. Parameters that the files leave to Secrets and to the environment are given a text that
 /// will do: the one in the kind's own example, or any.
-fn measured(trigger: &keda::Trigger, known: &AuthParams) -> Result<springtide_scalers::Trigger, Vec<springtide_scalers::Problem>> {
-    let first = match parse(&trigger.kind, &trigger.metadata, known, &ResolvedEnv::new()) {
+fn measured(
+    owner: &Key,
+    trigger: &keda::Trigger,
+    known: &AuthParams,
+) -> Result<springtide_scalers::Trigger, Vec<springtide_scalers::Problem>> {
+    let first = match parse(owner, &trigger.kind, &trigger.metadata, known, &ResolvedEnv::new()) {
         Ok(typed) => return Ok(typed),
         Err(problems) => problems,
     };
@@ -203,7 +207,7 @@ fn measured(trigger: &keda::Trigger, known: &AuthParams) -> Result<springtide_sc
                 None => auth.insert(parameter.name.to_owned(), text),
             };
         }
-        if let Ok(typed) = parse(&trigger.kind, &trigger.metadata, &auth, &env) {
+        if let Ok(typed) = parse(owner, &trigger.kind, &trigger.metadata, &auth, &env) {
             return Ok(typed);
         }
     }

@@ -240,8 +240,16 @@ fn replicate(objects: &Objects, scaled: &Scaled, readings: &Readings, wanted: &m
             let metric = readings.of(&scaled.key, i)?;
             let unknown = None;
             let activity = Activity::Compare;
-            let sample =
-                Sample { metric, activity, ready: unknown, in_flight: unknown, arrived: unknown, done: unknown, as_of: objects.now };
+            let sample = Sample {
+                metric,
+                target: None,
+                activity,
+                ready: unknown,
+                in_flight: unknown,
+                arrived: unknown,
+                done: unknown,
+                as_of: objects.now,
+            };
             Some(Reading::Value(sample))
         })
         .collect();

@@ -87,6 +87,7 @@ impl Queue {
     #[must_use]
     pub fn reading(&self, now: Timestamp) -> Reading {
         Reading::Value(Sample {
+            target: None,
             metric: MetricMilli::from_count(self.waiting() + self.in_flight),
             activity: Activity::Compare,
             ready: Some(self.waiting()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use springtide_core::name::Key;
 use springtide_core::reading::{Reading, Sample};
 use springtide_core::units::MetricMilli;
 use springtide_scalers::{AuthParams, Options, Polled, Poller, ResolvedEnv, Secret, Trigger, TriggerId, parse};
@@ -83,5 +84,5 @@ pub(super) fn sample(reading: &Reading) -> Option<Sample> {
 pub(super) fn trigger(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> Result<Trigger> {
     let metadata: BTreeMap<String, String> = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let auth: AuthParams = auth.iter().map(|(key, value)| ((*key).to_owned(), Secret::from(*value))).collect();
-    parse(kind, &metadata, &auth, &ResolvedEnv::new()).map_err(|problems| anyhow!("{problems:?}"))
+    parse(&Key::new("default", "object"), kind, &metadata, &auth, &ResolvedEnv::new()).map_err(|problems| anyhow!("{problems:?}"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::messages::{self, Found, NONE_COMMITTED, Places, UNKNOWN, words};
-use crate::broker::{Active, Answer, Level};
+use crate::broker::{Active, Answer};
 use crate::kafka::cluster::{Query, Topics};
 use crate::kafka::lag::{Lag, Offsets};
 
@@ -102,14 +102,12 @@ impl Query {
         let total = rules.total(&lags);
         #[expect(clippy::cast_precision_loss, reason = "what is lost beyond 2^53 messages is nothing to a number of replicas")]
         let [counted, all] = [total.counted as f64, total.all as f64];
+        // Kafka does not know which of the messages without a commit a worker holds already, so nothing is said of that.
         Answer {
-            level: Level::Number(counted),
             active: Active::By(all),
-            // Kafka does not know which of the messages without a commit a worker holds already.
-            ready: None,
-            in_flight: None,
             arrived: Some(sum(&Offsets::arrived)),
             done: Some(sum(&|offsets| offsets.done(rules))),
+            ..Answer::number(counted)
         }
     }
 }

@@ -240,13 +240,9 @@ impl Turn<'_> {
                 }
                 continue;
             };
-            let wants = proposal(trigger, sample.metric, present, self.policy.tolerances());
-            self.reasons.push(ScaleReason::Metric {
-                trigger: trigger.name.clone(),
-                value: sample.metric,
-                target: trigger.target,
-                wants: wants.replicas,
-            });
+            let target = sample.target.unwrap_or(trigger.target);
+            let wants = proposal(trigger.kind, target, sample.metric, present, self.policy.tolerances());
+            self.reasons.push(ScaleReason::Metric { trigger: trigger.name.clone(), value: sample.metric, target, wants: wants.replicas });
             if wants.within_tolerance {
                 self.reasons.push(ScaleReason::WithinTolerance);
             }

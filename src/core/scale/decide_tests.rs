@@ -74,6 +74,7 @@ impl Scene {
 
 fn sample(s: i64, count: u64, in_flight: Option<u64>) -> Sample {
     Sample {
+        target: None,
         metric: MetricMilli::from_count(count),
         activity: Activity::Compare,
         ready: Some(count),

@@ -1,6 +1,6 @@
 //! Replicas from a metric: the HPA's mathematics for external metrics (`replica_calculator.go` upstream).
 
-use super::policy::{TargetKind, TriggerPolicy};
+use super::policy::TargetKind;
 use crate::units::{MetricMilli, Replicas};
 
 /// The present state of the target, as the HPA would see it.
@@ -26,12 +26,12 @@ pub struct Proposal {
 /// Replicas for this metric. `tolerances` are the deviations down and up that change nothing, in thousandths.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "the HPA computes in doubles, and so do we, to come to the same number")]
-pub fn proposal(trigger: &TriggerPolicy, value: MetricMilli, present: Present, tolerances: (u32, u32)) -> Proposal {
-    let (usage, target) = (value.0.max(0) as f64, trigger.target.0.max(1) as f64);
+pub fn proposal(kind: TargetKind, target: MetricMilli, value: MetricMilli, present: Present, tolerances: (u32, u32)) -> Proposal {
+    let (usage, target) = (value.0.max(0) as f64, target.0.max(1) as f64);
     let within = |ratio: f64| 1.0 - f64::from(tolerances.0) / 1000.0 <= ratio && ratio <= 1.0 + f64::from(tolerances.1) / 1000.0;
     let steady = |replicas| Proposal { replicas, within_tolerance: true };
     let ratio = usage / target;
-    match trigger.kind {
+    match kind {
         TargetKind::AverageValue => {
             let existing = f64::from(present.existing.0);
             if existing > 0.0 && within(usage / (target * existing)) {
@@ -56,8 +56,6 @@ mod tests {
 
     #[test]
     fn both_kinds_of_target_follow_the_hpa() {
-        let trigger =
-            |kind, target| TriggerPolicy { name: "s0-x".into(), target: MetricMilli(target), kind, activation: MetricMilli::ZERO };
         let present =
             |replicas, existing, ready| Present { replicas: Replicas(replicas), existing: Replicas(existing), ready: Replicas(ready) };
         use TargetKind::{AverageValue, Value};
@@ -75,7 +73,7 @@ mod tests {
             (Value, 10_000, 25_000, (4, 4, 0), 0, false),
         ];
         for (kind, target, value, (replicas, existing, ready), wants, within) in table {
-            let got = proposal(&trigger(kind, target), MetricMilli(value), present(replicas, existing, ready), (100, 100));
+            let got = proposal(kind, MetricMilli(target), MetricMilli(value), present(replicas, existing, ready), (100, 100));
             assert_eq!(got, Proposal { replicas: Replicas(wants), within_tolerance: within }, "{kind:?} {value} of {target}");
         }
     }
