@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use springtide_core::name::Key;
 
+mod apache_kafka;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -21,6 +22,7 @@ mod error;
 mod external;
 mod field;
 mod http;
+mod kafka;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
@@ -73,9 +75,11 @@ pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
+    &apache_kafka::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
+    &kafka::KIND,
     &metrics_api::KIND,
     &mysql::KIND,
     &nats_jetstream::KIND,
