@@ -175,6 +175,13 @@ impl Query {
     pub(crate) fn new(query: impl Eq + Hash + Send + Sync + 'static) -> Self {
         Self(Arc::new(query))
     }
+
+    /// What its scaler made it of, if it is of this type.
+    #[cfg(feature = "clients")]
+    pub(crate) fn typed<Q: 'static>(&self) -> Option<&Q> {
+        let query: &dyn Any = &*self.0;
+        query.downcast_ref()
+    }
 }
 
 impl PartialEq for Endpoint {

@@ -36,6 +36,7 @@ use springtide_core::units::MetricMilli;
 use crate::broker::{Answer, Moment};
 use crate::fake::{Fake, MOMENT};
 use crate::field::Amount;
+use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
 use crate::trial::read_all;
 use crate::{AuthParams, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, parse};
@@ -156,6 +157,7 @@ type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), St
 const READERS: &[(&[&str], Reader)] = &[
     (&["cron"], by_clock),
     (&["external"], by_connections),
+    (&["kafka"], of_offsets),
     (&["metrics-api", "nats-jetstream", "prometheus"], over_http),
     (&["rabbitmq"], of_queues),
     (&["redis-streams"], over_redis),
@@ -242,6 +244,18 @@ fn over_redis(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Tri
         let groups = format!("*1\r\n*4\r\n$4\r\nname\r\n${}\r\n{group}\r\n$3\r\nlag\r\n:{lag}\r\n", group.len());
         let address = crate::redis::fake::serve(vec![("XINFO", groups)]).await;
         read(case.trigger(&kind, &address).map_err(|problems| format!("{problems:?}"))?, MOMENT).await
+    }
+    .boxed()
+}
+
+/// What is made of the offsets of one topic (`given`: the committed one and the end, by partition).
+fn of_offsets(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), Given::deserialize(&case.given));
+    async move {
+        let trigger = trigger.map_err(|problems| format!("{problems:?}"))?;
+        let given = given.map_err(|error| format!("what is given cannot be read: {error}"))?;
+        let answer = kafka::client::tests::answer(&trigger, given).map_err(|error| error.chain())?;
+        Ok((answer.sample(trigger.activation, MOMENT.now), trigger))
     }
     .boxed()
 }

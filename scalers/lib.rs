@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use springtide_core::name::Key;
 
+mod apache_kafka;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -22,6 +23,7 @@ mod external;
 mod field;
 mod http;
 mod identity;
+mod kafka;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
@@ -75,9 +77,11 @@ pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
+    &apache_kafka::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
+    &kafka::KIND,
     &metrics_api::KIND,
     &mysql::KIND,
     &nats_jetstream::KIND,

@@ -15,7 +15,7 @@ use crate::name::query_escape;
 use crate::oauth2::ClientCredentials;
 use crate::parameter::{Age, Fields, Parameter, parameters};
 use crate::secret::Secret;
-use crate::tls::{Check, Identity, Tls};
+use crate::tls::{Check, Identity, Tls, UseTls};
 
 mod amqp;
 #[cfg(feature = "clients")]
@@ -61,16 +61,6 @@ choice! {
         Http = "http",
         /// AMQP 0.9.1.
         Amqp = "amqp",
-    }
-}
-
-choice! {
-    /// Whether `ca`, `cert` and `key` are used.
-    enum UseTls {
-        /// They are.
-        Enable = "enable",
-        /// They are not.
-        Disable = "disable",
     }
 }
 

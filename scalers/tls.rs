@@ -1,5 +1,6 @@
 //! TLS with a broker, for every protocol alike: which authorities are trusted, and who we say that we are.
 
+use crate::field::choice;
 use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
@@ -7,6 +8,15 @@ mod client;
 
 #[cfg(feature = "clients")]
 pub(crate) use client::certificates;
+choice! {
+    /// Whether `ca`, `cert` and `key` are used.
+    enum UseTls {
+        /// They are.
+        Enable = "enable",
+        /// They are not.
+        Disable = "disable",
+    }
+}
 
 /// What a trigger says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
