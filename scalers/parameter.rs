@@ -291,7 +291,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a parameter stands both in the metadata and in the authentication.
     pub(crate) fn is_given_twice(&self, key: &str) -> bool {
-        self.given(key) && self.auth.get(key).is_some_and(|text| !text.expose().trim().is_empty())
+        self.given(key) && self.auth.texts.get(key).is_some_and(|text| !text.expose().trim().is_empty())
     }
 
     fn remark_on_age(&mut self, parameter: &Parameter) {
