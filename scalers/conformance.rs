@@ -9,6 +9,7 @@
 //!   - {metadata: {...}, auth: {...}, env: {...}, name: cron-UTC-x, target: "1", activation: "0"}     # thus accepted
 //!   - {metadata: {url: "http://SERVER/"}, given: {answers: [[/, 200, "1"]]}, metric: 1, active: true}
 //!   - {metadata: {url: "http://SERVER/"}, given: {answers: []}, error: true, hides: password}
+//!   - {metadata: {...}, identity: {provider: aws, roleArn: ...}, accepted: true}     # a TriggerAuthentication's podIdentity
 //!   - {metadata: {...}, accepted: false, differs: why we accept it}
 //! ```
 //!
@@ -38,7 +39,7 @@ use crate::field::Amount;
 use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
 use crate::trial::read_all;
-use crate::{AuthParams, Problem, Secret, Trigger, parse};
+use crate::{AuthParams, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, parse};
 
 /// So many rows of a hundred must agree, of those that are about what is built.
 const SHARE: usize = 98;
@@ -88,12 +89,54 @@ pub(crate) struct Case {
     hides: Option<String>,
     /// Who we say that we are: `user:password`, or the name of the way in which it is said.
     login: Option<String>,
-    /// Whose identity is shown, a pod's or an application's at a cloud, where no login is given.
-    identity: Option<String>,
+    /// A TriggerAuthentication's `podIdentity`; if only its provider is given, a text.
+    identity: Option<Identity>,
     /// The same with more metadata.
     #[serde(default)]
     also: Vec<Variant>,
     differs: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Identity {
+    Provider(String),
+    Words(Words),
+}
+
+/// `podIdentity`; the role of a ServiceAccount is given where KEDA has found it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Words {
+    provider: String,
+    role_arn: Option<String>,
+    #[serde(rename = "externalID")]
+    external_id: Option<String>,
+    identity_id: Option<String>,
+    identity_tenant_id: Option<String>,
+    identity_authority_host: Option<String>,
+}
+
+impl Identity {
+    fn typed(&self) -> Option<PodIdentity> {
+        let words = match self.clone() {
+            Self::Provider(provider) => Words { provider, ..Words::default() },
+            Self::Words(words) => words,
+        };
+        Some(match words.provider.as_str() {
+            "aws" => PodIdentity::Aws { role: words.role_arn, external_id: words.external_id },
+            "aws-eks" => PodIdentity::AwsEks { role: words.role_arn },
+            // The first is what it was called once.
+            "azure" | "azure-workload" => PodIdentity::AzureWorkload {
+                client: words.identity_id,
+                tenant: words.identity_tenant_id,
+                authority: words.identity_authority_host,
+            },
+            "gcp" => PodIdentity::Gcp,
+            "none" | "" => return None,
+            other => panic!("no provider is called {other}"),
+        })
+    }
 }
 
 /// A case in another way: metadata besides its own, and what they change.
@@ -147,7 +190,7 @@ fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample,
     }
     let one = case.texts().trigger(kind, SERVER);
     let other = Other::deserialize(&case.given).map_err(|error| error.to_string()).and_then(|Other { metadata, auth }| {
-        let texts = Texts { metadata, auth, env: BTreeMap::new() };
+        let texts = Texts { metadata, auth, env: BTreeMap::new(), identity: None };
         texts.trigger(kind, SERVER).map_err(|problems| format!("{problems:?}"))
     });
     async move {
@@ -245,10 +288,11 @@ pub(crate) struct Texts {
     metadata: BTreeMap<String, String>,
     auth: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
+    identity: Option<PodIdentity>,
 }
 
 impl From<Texts> for Case {
-    fn from(Texts { metadata, auth, env }: Texts) -> Self {
+    fn from(Texts { metadata, auth, env, identity: _ }: Texts) -> Self {
         Self { metadata, auth, env, ..Self::default() }
     }
 }
@@ -257,27 +301,36 @@ impl Texts {
     /// The trigger that they make, with its server here.
     pub(crate) fn trigger(&self, kind: &str, server: &str) -> Result<Trigger, Vec<Problem>> {
         let there = |text: &String| text.replace(SERVER, server);
-        let secrets = |texts: &BTreeMap<String, String>| -> AuthParams {
+        let secrets = |texts: &BTreeMap<String, String>| -> ResolvedEnv {
             texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
         };
         let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
-        parse(&Key::new("default", "object"), kind, &metadata, &secrets(&self.auth), &secrets(&self.env))
+        parse(
+            &Key::new("default", "object"),
+            kind,
+            &metadata,
+            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone() },
+            &secrets(&self.env),
+        )
     }
 }
 
 impl Case {
     pub(crate) fn texts(&self) -> Texts {
-        Texts { metadata: self.metadata.clone(), auth: self.auth.clone(), env: self.env.clone() }
+        Texts {
+            metadata: self.metadata.clone(),
+            auth: self.auth.clone(),
+            env: self.env.clone(),
+            identity: self.identity.as_ref().and_then(Identity::typed),
+        }
     }
 
     /// Where we say otherwise.
     async fn disagreements(&self, kind: &str) -> Vec<String> {
-        if let Some(identity) = &self.identity {
-            return vec![format!("nobody shows the identity {identity} yet")];
-        }
         let mut found = self.read_otherwise(kind);
         for Variant { metadata, metric } in &self.also {
-            let mut variant = Self { metric: Some(*metric), given: self.given.clone(), ..Self::from(self.texts()) };
+            let mut variant =
+                Self { metric: Some(*metric), given: self.given.clone(), identity: self.identity.clone(), ..Self::from(self.texts()) };
             variant.metadata.extend(metadata.clone());
             found.extend(Box::pin(variant.disagreements(kind)).await.into_iter().map(|what| format!("with {metadata:?}, {what}")));
         }

@@ -22,6 +22,7 @@ mod error;
 mod external;
 mod field;
 mod http;
+mod identity;
 mod kafka;
 mod kind;
 #[cfg(feature = "clients")]
@@ -65,10 +66,11 @@ mod trial;
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
+pub use identity::PodIdentity;
 pub use kind::{Kind, TargetKey, Trigger};
 #[cfg(feature = "clients")]
 pub use pace::Pace;
-pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
+pub use parameter::{Age, AuthParams, IDENTITY, Parameter, Problem, ResolvedEnv, Source};
 #[cfg(feature = "clients")]
 pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};

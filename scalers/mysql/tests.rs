@@ -3,7 +3,7 @@
 use springtide_core::units::MetricMilli;
 
 use crate::trial::{self, Row};
-use crate::{AuthParams, ResolvedEnv, Secret};
+use crate::{ResolvedEnv, Secret};
 
 const ROWS: &[Row] = &[
     ("", "", &["host", "query", "queryValue"]),
@@ -25,7 +25,7 @@ fn each_row_is_accepted_or_names_its_problems() {
 #[test]
 fn one_user_of_one_database_is_one_connection() {
     let trigger = |metadata: &str, auth: &str| {
-        trial::trigger("mysql", &format!("queryValue=2 {metadata}"), auth, &AuthParams::new()).expect(metadata)
+        trial::trigger("mysql", &format!("queryValue=2 {metadata}"), auth, &ResolvedEnv::new()).expect(metadata)
     };
     let one = trigger("query=a", "connectionString=u:s3cret@tcp(h:3306)/d");
     assert_eq!(trigger("query=b", "connectionString=u:s3cret@tcp(h:3306)/d").connection, one.connection);

@@ -3,7 +3,7 @@
 use springtide_core::units::MetricMilli;
 
 use crate::trial::{self, Row};
-use crate::{AuthParams, ResolvedEnv, Secret};
+use crate::{ResolvedEnv, Secret};
 
 const ROWS: &[Row] = &[
     ("", "", &["dbName", "host", "port", "query", "sslmode", "targetQueryValue", "userName"]),
@@ -31,7 +31,7 @@ fn each_row_is_accepted_or_names_its_problems() {
 #[test]
 fn one_user_of_one_database_is_one_connection() {
     let trigger = |metadata: &str, auth: &str| {
-        trial::trigger("postgresql", &format!("targetQueryValue=2 {metadata}"), auth, &AuthParams::new()).expect(metadata)
+        trial::trigger("postgresql", &format!("targetQueryValue=2 {metadata}"), auth, &ResolvedEnv::new()).expect(metadata)
     };
     let one = trigger("query=a", "connection=postgresql://u:s3cret@h:5432/d?sslmode=require");
     let other = trigger("query=b", "connection=postgresql://u:s3cret@h:5432/d?sslmode=require");
