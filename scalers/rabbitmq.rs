@@ -12,7 +12,7 @@ use crate::field::{List, Pairs, choice};
 use crate::http::{Login, Server, Trouble};
 use crate::kind::{Kind, Parsed, TargetKey, activation, target};
 use crate::name::query_escape;
-use crate::oauth2::ClientCredentials;
+use crate::oauth2::{ClientCredentials, Issuer};
 use crate::parameter::{Age, Fields, Parameter, parameters};
 use crate::secret::Secret;
 use crate::tls::{Check, Identity, Tls};
@@ -264,7 +264,8 @@ impl Metadata {
             management::Names::One(self.queue_name)
         };
         let login = if let (Some(token_url), Some(client_id), Some(client_secret)) = (self.token_uri, self.client_id, self.client_secret) {
-            Some(Login::Token(ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params)))
+            let credentials = ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params);
+            Some(Login::Token(Issuer::Credentials(credentials)))
         } else if self.workload_identity_resource.is_some() {
             Some(Login::WorkloadIdentity)
         } else if let Some((user, password)) = self.username.zip(self.password) {

@@ -1,11 +1,14 @@
 //! Addresses of servers, as triggers write them.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::Login;
 use crate::parameter::{Field, Misfit};
 use crate::secret::Secret;
+
+/// What stays as it is in one segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An address over HTTP, taken apart. It may hold a login, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,6 +38,11 @@ impl Field for Address {
             .then(|| Login::Password(decode(url.username()), url.password().map(decode)));
         Ok(Self { origin: url.origin().ascii_serialization(), path: url.path().to_owned(), query: url.query().map(Secret::from), login })
     }
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    utf8_percent_encode(name, SEGMENT).to_string()
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ use futures::FutureExt as _;
 use serde::Deserialize;
 
 use super::super::counts::Counts;
-use super::super::host::segment;
 use super::super::mode::{Counted, Mode, Operation};
 use super::{Management, Names, Query};
 use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::Error;
-use crate::http::{self, Session, gather};
+use crate::http::{self, Session, gather, segment};
 
 /// From how many queues on one listing is less work than asking for each.
 const WORTH_A_LISTING: usize = 6;
