@@ -86,8 +86,12 @@ pub(crate) struct Case {
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
 
 /// How values are read: the kinds that are read alike, and the function.
-const READERS: &[(&[&str], Reader)] =
-    &[(&["cron"], by_clock), (&["external"], by_connections), (&["metrics-api", "prometheus", "rabbitmq"], over_http)];
+const READERS: &[(&[&str], Reader)] = &[
+    (&["cron"], by_clock),
+    (&["external"], by_connections),
+    (&["metrics-api", "nats-jetstream", "prometheus", "rabbitmq"], over_http),
+    (&["redis-streams"], over_redis),
+];
 
 /// What is read of a trigger at a time.
 async fn read(trigger: Trigger, moment: Moment) -> Result<(Sample, Trigger), String> {
@@ -144,6 +148,25 @@ fn over_http(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trig
         }
         let trigger = case.trigger(&kind, &fake.serve().await).map_err(|problems| format!("{problems:?}"))?;
         read(trigger, MOMENT).await
+    }
+    .boxed()
+}
+
+/// One read of a Redis whose streams all have a group that lags behind by `given.lag` entries.
+fn over_redis(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        lag: u64,
+    }
+    let given = Given::deserialize(&case.given);
+    let (kind, case) = (kind.to_owned(), case.texts());
+    async move {
+        let Given { lag } = given.map_err(|error| format!("what is given cannot be read: {error}"))?;
+        let group = case.metadata.get("consumerGroup").cloned().unwrap_or_default();
+        let groups = format!("*1\r\n*4\r\n$4\r\nname\r\n${}\r\n{group}\r\n$3\r\nlag\r\n:{lag}\r\n", group.len());
+        let address = crate::redis::fake::serve(vec![("XINFO", groups)]).await;
+        read(case.trigger(&kind, &address).map_err(|problems| format!("{problems:?}"))?, MOMENT).await
     }
     .boxed()
 }

@@ -65,23 +65,34 @@ fn secrets_show_nowhere() {
             let auth = AuthParams::from([(parameter.name.to_owned(), Secret::from("s3cret"))]);
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
-            let outcome = format!("{:?}", parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &AuthParams::new()));
-            assert!(!outcome.contains("s3cret"), "{}: {outcome}", kind.name);
+            let outcome = parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &AuthParams::new());
+            // What is wrong is never repeated; what is well may be told where it is no secret, as addresses are.
+            let may_show = outcome.is_ok() && !parameter.secret;
+            assert!(may_show || !format!("{outcome:?}").contains("s3cret"), "{}: {outcome:?}", kind.name);
         }
     }
 }
 
 /// The kinds that ask a broker: those whose example has an address.
 fn kinds_with_a_broker() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().copied().filter(|kind| kind.example.iter().any(|(_, text)| text.contains("://")))
+    KINDS.iter().copied().filter(|kind| kind.example.iter().any(|(_, text)| moved_text(text, "").is_some()))
+}
+
+/// A text with its address replaced by ours, if it is a URL, or hosts with ports.
+fn moved_text(text: &str, address: &str) -> Option<String> {
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Some(format!("{scheme}://user:s3cret@{address}/"));
+    }
+    let has_port = |place: &str| place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    text.split(',').all(has_port).then(|| address.to_owned())
 }
 
 /// The example, with its broker moved to an address of ours.
 fn moved(kind: &Kind, address: &str) -> Trigger {
     let mut metadata = example(kind);
     for text in metadata.values_mut() {
-        if let Some((scheme, _)) = text.clone().split_once("://") {
-            *text = format!("{scheme}://user:s3cret@{address}/");
+        if let Some(moved) = moved_text(text, address) {
+            *text = moved;
         }
     }
     trigger(kind, &metadata)

@@ -34,6 +34,7 @@ enum Aspect {
 use Aspect::{Allowed, Default, Need, Sources, Unknown};
 
 const BOTH: &[&str] = &["metrics-api", "prometheus"];
+const REDIS: &[&str] = &["redis", "redis-cluster", "redis-cluster-streams", "redis-sentinel", "redis-sentinel-streams", "redis-streams"];
 
 /// Kinds, parameters, what differs, and why.
 const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
@@ -79,6 +80,30 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
         Allowed,
         "KEDA checks them in code of its own, or when the queue is read; here wrong ones are problems of the trigger",
     ),
+    (
+        REDIS,
+        &[
+            "Cert",
+            "address",
+            "addresses",
+            "ca",
+            "cert",
+            "host",
+            "hosts",
+            "key",
+            "keyPassword",
+            "password",
+            "port",
+            "ports",
+            "sentinelMaster",
+            "sentinelPassword",
+            "sentinelUsername",
+            "username",
+        ],
+        Need,
+        "KEDA can do without any of a connection's parameters, which its schema does not show; that there is an address is checked by code of its own",
+    ),
+    (REDIS, &["tls"], Allowed, "KEDA checks it in code of its own"),
 ];
 
 fn facts() -> BTreeMap<String, Vec<Fact>> {
@@ -93,6 +118,12 @@ fn sources(parameter: &Parameter) -> BTreeSet<String> {
 fn is_needed(kind: &Kind, parameter: &Parameter) -> bool {
     let is_only_target = kind.targets.len() == 1 && kind.targets.iter().any(|target| target.parameter.name == parameter.name);
     parameter.required || (is_only_target && kind.default_target.is_none())
+}
+
+/// A parameter's default; that of a target which has no other beside it is the kind's.
+fn default_of(kind: &Kind, parameter: &Parameter) -> Option<String> {
+    let is_only_target = kind.targets.len() == 1 && kind.targets.iter().any(|target| target.parameter.name == parameter.name);
+    parameter.default.map(str::to_owned).or_else(|| kind.default_target.filter(|_| is_only_target).map(|target| target.to_string()))
 }
 
 /// Whether two defaults say the same. What is optional in KEDA has the value that Go gives a variable that nobody sets.
@@ -118,7 +149,7 @@ fn declarations_agree_with_the_facts_or_say_why_not() {
             let allowed: BTreeSet<String> = parameter.allowed.iter().map(|text| (*text).to_owned()).collect();
             for (same, aspect) in [
                 (is_needed(kind, parameter) == (!fact.optional && fact.default.is_none()), Need),
-                (same_default(fact, parameter.default), Default),
+                (same_default(fact, default_of(kind, parameter).as_deref()), Default),
                 (allowed == fact.allowed, Allowed),
                 (sources(parameter) == fact.sources, Sources),
             ] {

@@ -59,11 +59,17 @@ pub(crate) struct Parsed {
     pub query: Query,
     /// The metric's name, before it is normalised.
     pub metric_name: String,
+    /// The target, where which one counts depends on more than on what is given.
+    pub target: Option<MetricMilli>,
 }
 
 impl Parsed {
     pub(crate) fn new<B: Known>(broker: B, query: B::Query, metric_name: String) -> Self {
-        Self { connection: Endpoint::new(broker), query: Query::new(query), metric_name }
+        Self { connection: Endpoint::new(broker), query: Query::new(query), metric_name, target: None }
+    }
+
+    pub(crate) fn with_target(self, target: MetricMilli) -> Self {
+        Self { target: Some(target), ..self }
     }
 }
 
@@ -169,7 +175,8 @@ impl Kind {
         };
         let Fields { problems, notices, .. } = fields;
         match (parsed, target, activation) {
-            (Some(Parsed { connection, query, metric_name }), Some(target), Some(activation)) if problems.is_empty() => {
+            (Some(Parsed { connection, query, metric_name, target: own }), Some(target), Some(activation)) if problems.is_empty() => {
+                let target = own.unwrap_or(target);
                 Ok(Trigger { kind: self.name, target, activation, metric_name: normalise(&metric_name), notices, connection, query })
             }
             _ => Err(problems),

@@ -29,6 +29,7 @@ mod listen;
 mod location;
 mod metrics_api;
 mod name;
+mod nats_jetstream;
 mod oauth2;
 #[cfg(feature = "clients")]
 mod pace;
@@ -37,6 +38,7 @@ mod parameter;
 mod poller;
 mod prometheus;
 mod rabbitmq;
+mod redis;
 mod secret;
 mod tls;
 
@@ -67,7 +69,21 @@ pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
-pub static KINDS: &[&Kind] = &[&cron::KIND, &external::KIND, &external::PUSH, &metrics_api::KIND, &prometheus::KIND, &rabbitmq::KIND];
+pub static KINDS: &[&Kind] = &[
+    &cron::KIND,
+    &external::KIND,
+    &external::PUSH,
+    &metrics_api::KIND,
+    &nats_jetstream::KIND,
+    &prometheus::KIND,
+    &rabbitmq::KIND,
+    &redis::ITEMS,
+    &redis::CLUSTER_ITEMS,
+    &redis::CLUSTER_STREAMS,
+    &redis::SENTINEL_ITEMS,
+    &redis::SENTINEL_STREAMS,
+    &redis::STREAMS,
+];
 
 /// The kind of this name.
 #[must_use]

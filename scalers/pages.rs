@@ -19,20 +19,27 @@ fn folder() -> PathBuf {
 /// A kind's page.
 fn page(kind: &Kind) -> String {
     let name = kind.name;
-    let mut page =
-        format!("<!-- Made of scalers/{}.rs by `cargo xtask gen`. -->\n# {name}\n\n{}.\n\n", name.replace('-', "_"), kind.summary);
+    let mut page = format!("<!-- Made of scalers/{} by `cargo xtask gen`. -->\n# {name}\n\n{}.\n\n", file(name), kind.summary);
     let (own, shared) = kind.parameters.split_first().expect("each kind has parameters");
     let rest = kind.targets.iter().map(|target| &target.parameter).chain(&kind.activation);
     page += "## Parameters\n\n";
     page += &table(kind, own.iter().chain(rest));
     for group in shared {
-        page += "\n## Login, certificates and time\n\n";
+        page += "\n## Server, login and certificates\n\n";
         page += &table(kind, group.iter());
     }
     page += "\nA text is trimmed, and an empty one counts as none. What may stand in several places is looked for in the trigger's metadata, then in its\n\
              TriggerAuthentication, then in the environment of the target's container.\n";
     write!(page, "\n## Example\n\n```yaml\n{}```\n", manifest(kind)).expect("text");
     page
+}
+
+/// The file that declares a kind: the one of its name, or of a kind whose name begins its own.
+fn file(name: &str) -> String {
+    let of = |name: &str| format!("{}.rs", name.replace('-', "_"));
+    let names = std::iter::successors(Some(name), |name| name.rsplit_once('-').map(|(shorter, _)| shorter));
+    let files = names.map(of).find(|file| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file).is_file());
+    files.unwrap_or_else(|| panic!("{name} has no file"))
 }
 
 fn table<'p>(kind: &Kind, parameters: impl Iterator<Item = &'p Parameter>) -> String {

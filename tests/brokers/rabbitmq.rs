@@ -1,94 +1,23 @@
 //! RabbitMQ's scaler on a real RabbitMQ: what it counts over AMQP and over the management interface, what it says of mistakes, and how it lives through an
 //! outage.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use springtide_core::name::Key;
 use springtide_core::reading::{Reading, Sample};
 use springtide_core::units::MetricMilli;
-use springtide_scalers::{AuthParams, Options, Polled, Poller, ResolvedEnv, Secret, Trigger, TriggerId, parse};
+use springtide_scalers::Trigger;
 use springtide_testbed::{Rabbit, RabbitOptions, TcpProxy};
 use springtide_worker::{Amqp, Broker, PublishOptions, Publisher, Subscription};
-use tokio::sync::mpsc;
 
-const INTERVAL: Duration = Duration::from_millis(200);
-const WITHIN: Duration = Duration::from_secs(20);
-
-/// A poller, and what it reads.
-struct Reader {
-    poller: Poller,
-    polled: mpsc::Receiver<Polled>,
-    next: u64,
-}
-
-impl Reader {
-    fn new() -> Self {
-        let (tx, polled) = mpsc::channel(64);
-        // Short, so that a broker that hangs is noticed soon.
-        let options = Options { timeout: Duration::from_secs(1), ..Options::default() };
-        Self { poller: Poller::with_options(tx, options), polled, next: 0 }
-    }
-
-    fn set(&mut self, trigger: Trigger) -> TriggerId {
-        self.next += 1;
-        self.poller.set(TriggerId(self.next), trigger, INTERVAL);
-        TriggerId(self.next)
-    }
-
-    /// Waits for a reading of this trigger that is so.
-    async fn until<T>(&mut self, id: TriggerId, what: &str, is: impl Fn(&Reading) -> Option<T>) -> Result<T> {
-        let mut last = None;
-        let reading = async {
-            while let Some(polled) = self.polled.recv().await {
-                if polled.id == id {
-                    if let Some(found) = is(&polled.reading) {
-                        return Some(found);
-                    }
-                    last = Some(polled.reading);
-                }
-            }
-            None
-        };
-        match tokio::time::timeout(WITHIN, reading).await {
-            Ok(found) => found.context("the poller has ended"),
-            Err(_) => bail!("waited {WITHIN:?} for {what}; last read: {last:?}"),
-        }
-    }
-
-    /// Reads a trigger until its metric is this, and forgets it.
-    async fn metric(&mut self, trigger: Trigger, number: i64) -> Result<Sample> {
-        let id = self.set(trigger);
-        let wanted = MetricMilli(number * 1000);
-        let found =
-            self.until(id, &format!("a metric of {number}"), |reading| sample(reading).filter(|sample| sample.metric == wanted)).await;
-        self.poller.remove(id);
-        found
-    }
-
-    /// Reads a trigger until it fails, and forgets it.
-    async fn failure(&mut self, trigger: Trigger) -> Result<String> {
-        let id = self.set(trigger);
-        let found = self.until(id, "a failure", |reading| reading.failure().map(|(error, _)| error.to_owned())).await;
-        self.poller.remove(id);
-        found
-    }
-}
-
-fn sample(reading: &Reading) -> Option<Sample> {
-    if let Reading::Value(sample) = reading { Some(sample.clone()) } else { None }
-}
+use super::reader::{self, Reader, sample};
 
 /// A trigger at this host.
 fn trigger(host: &str, metadata: &[(&str, &str)]) -> Result<Trigger> {
-    let metadata: BTreeMap<String, String> = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let auth = AuthParams::from([("host".to_owned(), Secret::from(host))]);
-    parse(&Key::new("default", "object"), "rabbitmq", &metadata, &auth, &ResolvedEnv::new())
-        .map_err(|problems| anyhow::anyhow!("{problems:?}"))
+    reader::trigger("rabbitmq", metadata, &[("host", host)])
 }
 
 fn length<'a>(queue: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

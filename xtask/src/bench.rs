@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 }
 
 /// Those that run on real parts.
-const ON_PARTS: [&str; 1] = ["burst"];
+const ON_PARTS: [&str; 2] = ["burst", "scalers"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
     if ON_PARTS.contains(&arguments.name.as_str()) {

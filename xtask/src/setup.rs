@@ -14,11 +14,14 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 12] = [
+const PACKAGES: [Package; 15] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
     Package { name: "erlang-base", program: "epmd", reason: "RabbitMQ's port mapper" },
+    Package { name: "redis-server", program: "redis-server", reason: "a broker to test against" },
+    Package { name: "redis-sentinel", program: "redis-sentinel", reason: "finds the master of several Redis servers" },
+    Package { name: "redis-tools", program: "redis-cli", reason: "makes a cluster of Redis servers" },
     Package { name: "docker.io", program: "dockerd", reason: "runs the images that docker/ makes" },
     Package { name: "docker.io", program: "docker", reason: "asks the container engine what compose does not" },
     Package { name: "iptables", program: "iptables", reason: "containers' networks" },

@@ -1,4 +1,4 @@
-//! Real parts for tests and benchmarks: a Kubernetes control plane, RabbitMQ, and proxies that hurt, all on loopback.
+//! Real parts for tests and benchmarks: a Kubernetes control plane, brokers, and proxies that hurt, all on loopback.
 //!
 //! A test asks for what it needs by name and drops it at its end. Several of each run side by side. For what is run in containers there is a container engine
 //! with a network of its own, and images made from the same programs.
@@ -14,6 +14,7 @@ mod go;
 mod http_proxy;
 mod kubeconfig;
 mod named;
+mod nats;
 mod objects;
 mod owner;
 mod part;
@@ -22,6 +23,7 @@ mod plane;
 mod port;
 mod programs;
 mod rabbit;
+mod redis;
 mod run;
 mod stand_ins;
 mod static_programs;
@@ -32,10 +34,12 @@ pub use components::FAKE_NODE;
 pub use engine::Engine;
 pub use http_proxy::HttpProxy;
 pub use named::{Named, Reach};
+pub use nats::{Nats, NatsNode};
 pub use objects::{apply, wait_for, wait_gone, wait_until};
 pub use plane::{Component, Options, Plane};
-pub use programs::{Programs, Tools};
+pub use programs::{Programs, Tools, nats_server};
 pub use rabbit::{Rabbit, RabbitOptions};
+pub use redis::{Redis, RedisCluster, RedisLogin, RedisSentinels, RedisTls};
 pub use run::sweep;
 pub use stand_ins::StandIn;
 pub use static_programs::static_programs;

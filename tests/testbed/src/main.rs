@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use springtide_testbed::{Named, Programs, Tools, static_programs};
+use springtide_testbed::{Named, Programs, Tools, nats_server, static_programs};
 
 #[derive(Parser)]
 #[command(about = "Real parts on loopback, for tests and for a person who tries something")]
@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the programs of the control plane and those for containers, unless they are built
+    /// Build the programs of the control plane, of brokers and those for containers, unless they are built
     Setup,
     /// Build packages of a workspace as static programs, for images
     Static {
@@ -61,7 +61,8 @@ async fn run() -> Result<()> {
             let programs = tokio::task::spawn_blocking(Programs::ensure).await??;
             let Programs { etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok } = programs;
             let Tools { kubectl, kwokctl, compose } = tokio::task::spawn_blocking(Tools::ensure).await??;
-            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose] {
+            let nats = tokio::task::spawn_blocking(nats_server).await??;
+            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose, nats] {
                 println!("{}", program.display());
             }
         }

@@ -61,6 +61,11 @@ impl Port {
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
     }
+
+    /// Whether somebody listens on it.
+    pub(crate) async fn accepts(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address()).await.is_ok()
+    }
 }
 
 impl Drop for Port {

@@ -64,7 +64,7 @@ impl Rabbit {
             environment: Vec::new(),
         };
         let mut port_mapper = Part::start(&run, &port_mapper)?;
-        port_mapper.until_ready(START_WITHIN, async || accepts(&ports.port_mapper).await).await?;
+        port_mapper.until_ready(START_WITHIN, async || ports.port_mapper.accepts().await).await?;
         let broker = Program { name: "rabbitmq", path: script, arguments: Vec::new(), environment: environment(&run, &ports, &options)? };
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         let mut rabbit = Self { broker: Part::start(&run, &broker)?, _port_mapper: port_mapper, ports, client, run };
@@ -129,7 +129,7 @@ impl Rabbit {
         broker
             .until_ready(START_WITHIN, async || {
                 let answer = client.get(&overview).basic_auth(USER, Some(USER)).send().await;
-                answer.is_ok_and(|answer| answer.status().is_success()) && accepts(&ports.amqp).await
+                answer.is_ok_and(|answer| answer.status().is_success()) && ports.amqp.accepts().await
             })
             .await
     }
@@ -176,10 +176,6 @@ fn environment(run: &Run, ports: &Ports, options: &RabbitOptions) -> Result<Vec<
         ("RUNNING_UNDER_SYSTEMD", "true".into()),
     ];
     Ok(set.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-async fn accepts(port: &Port) -> bool {
-    tokio::net::TcpStream::connect(port.address()).await.is_ok()
 }
 
 impl Drop for Rabbit {
