@@ -2,8 +2,7 @@
 
 use crate::identity::PodIdentity;
 use crate::identity::azure::Federated;
-use crate::kind::IDENTITY;
-use crate::parameter::Fields;
+use crate::parameter::{Fields, IDENTITY};
 use crate::secret::Secret;
 
 mod cloud;
@@ -39,12 +38,13 @@ pub(crate) enum Access {
     Workload(Federated),
 }
 
-/// How a trigger says who it is. `scope` is what a token is asked for, `service` the words for it in problems.
-pub(crate) fn access(fields: &mut Fields<'_>, connection: Option<Secret>, scope: &str, service: &str) -> Option<Access> {
+/// How a trigger of a kind says who it is. `resource` is what a token is asked for, `service` the words for it in problems.
+pub(crate) fn access(fields: &mut Fields<'_>, connection: Option<Secret>, resource: &str, [kind, service]: [&str; 2]) -> Option<Access> {
     match (fields.identity(), connection) {
-        (Some(PodIdentity::AzureWorkload(identity)), _) => Some(Access::Workload(Federated { identity: identity.clone(), scope: scope.to_owned() })),
+        (Some(PodIdentity::AzureWorkload(identity)), _) => Some(Access::Workload(Federated::new(identity.clone(), resource))),
         (Some(other), _) => {
-            let what = format!("pod identity {} not supported for {service}", other.provider());
+            let provider = other.provider();
+            let what = format!("provider {provider} is not read by {kind} (pod identity {provider} not supported for {service})");
             fields.problem(IDENTITY, what, "use azure-workload, or leave it out and give a connection string");
             None
         }

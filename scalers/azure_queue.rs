@@ -21,7 +21,7 @@ use account::Account;
 /// What it is, for people.
 const NAME: &str = "the Azure storage account";
 /// What tokens are asked for.
-const RESOURCE: &str = "https://storage.azure.com/.default";
+const RESOURCE: &str = "https://storage.azure.com/";
 
 pub(crate) static KIND: Kind = Kind {
     name: "azure-queue",
@@ -74,7 +74,7 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
         let given = draft.endpoint_suffix.as_ref().and_then(Option::as_deref);
         azure::suffix(fields, cloud, given, Service::StorageQueue)
     });
-    let access = azure::access(fields, draft.connection.clone().flatten(), RESOURCE, "azure storage queues");
+    let access = azure::access(fields, draft.connection.clone().flatten(), RESOURCE, [KIND.name, "azure storage queues"]);
     if matches!((&access, &draft.account_name), (Some(Access::Workload(_)), Some(None))) {
         let what = "is missing (no accountName given)";
         fields.problem("accountName", what, "give the storage account's name, which goes with podIdentity azure-workload");
@@ -119,7 +119,6 @@ impl Broker for Storage {
     fn address(&self) -> String {
         self.place.address()
     }
-
 }
 
 /// What a trigger asks.

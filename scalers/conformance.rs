@@ -9,6 +9,7 @@
 //!   - {metadata: {...}, auth: {...}, env: {...}, name: cron-UTC-x, target: "1", activation: "0"}     # thus accepted
 //!   - {metadata: {url: "http://SERVER/"}, given: {answers: [[/, 200, "1"]]}, metric: 1, active: true}
 //!   - {metadata: {url: "http://SERVER/"}, given: {answers: []}, error: true, hides: password}
+//!   - {metadata: {...}, identity: {provider: aws, roleArn: ...}, accepted: true}     # a TriggerAuthentication's podIdentity
 //!   - {metadata: {...}, accepted: false, differs: why we accept it}
 //! ```
 //!
@@ -36,7 +37,7 @@ use crate::fake::{Fake, MOMENT};
 use crate::field::Amount;
 use crate::parameter::Field as _;
 use crate::trial::read_all;
-use crate::{AuthParams, Problem, Secret, Trigger, parse};
+use crate::{AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse};
 
 /// So many rows of a hundred must agree.
 const SHARE: usize = 98;
@@ -64,6 +65,7 @@ pub(crate) struct Case {
     auth: BTreeMap<String, String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    identity: Option<Identity>,
     accepted: Option<bool>,
     /// The metric's, without the trigger's index.
     name: Option<String>,
@@ -80,6 +82,37 @@ pub(crate) struct Case {
     /// What the error does not say.
     hides: Option<String>,
     differs: Option<String>,
+}
+
+/// A TriggerAuthentication's `podIdentity`; `role` of a workload's ServiceAccount is given where KEDA has found it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Identity {
+    provider: String,
+    role_arn: Option<String>,
+    #[serde(rename = "externalID")]
+    external_id: Option<String>,
+    identity_id: Option<String>,
+    identity_tenant_id: Option<String>,
+    identity_authority_host: Option<String>,
+}
+
+impl Identity {
+    fn typed(&self) -> Option<PodIdentity> {
+        Some(match self.provider.as_str() {
+            "aws" => PodIdentity::Aws { role: self.role_arn.clone(), external_id: self.external_id.clone() },
+            "aws-eks" => PodIdentity::AwsEks { role: self.role_arn.clone() },
+            "azure-workload" => PodIdentity::AzureWorkload(Workload {
+                client: self.identity_id.clone(),
+                tenant: self.identity_tenant_id.clone(),
+                authority: self.identity_authority_host.clone(),
+                token_file: None,
+            }),
+            "gcp" => PodIdentity::Gcp(Machine::default()),
+            "none" | "" => return None,
+            other => panic!("no provider is called {other}"),
+        })
+    }
 }
 
 /// Reads a case's value. The error is a text for people.
@@ -120,7 +153,7 @@ fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample,
     }
     let one = case.texts().trigger(kind, SERVER);
     let other = Other::deserialize(&case.given).map_err(|error| error.to_string()).and_then(|Other { metadata, auth }| {
-        let texts = Texts { metadata, auth, env: BTreeMap::new() };
+        let texts = Texts { metadata, auth, env: BTreeMap::new(), identity: None };
         texts.trigger(kind, SERVER).map_err(|problems| format!("{problems:?}"))
     });
     async move {
@@ -177,23 +210,35 @@ pub(crate) struct Texts {
     metadata: BTreeMap<String, String>,
     auth: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
+    identity: Option<PodIdentity>,
 }
 
 impl Texts {
     /// The trigger that they make, with its server here.
     pub(crate) fn trigger(&self, kind: &str, server: &str) -> Result<Trigger, Vec<Problem>> {
         let there = |text: &String| text.replace(SERVER, server);
-        let secrets = |texts: &BTreeMap<String, String>| -> AuthParams {
+        let secrets = |texts: &BTreeMap<String, String>| -> ResolvedEnv {
             texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
         };
         let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
-        parse(&Key::new("default", "object"), kind, &metadata, &secrets(&self.auth), &secrets(&self.env))
+        parse(
+            &Key::new("default", "object"),
+            kind,
+            &metadata,
+            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone() },
+            &secrets(&self.env),
+        )
     }
 }
 
 impl Case {
     pub(crate) fn texts(&self) -> Texts {
-        Texts { metadata: self.metadata.clone(), auth: self.auth.clone(), env: self.env.clone() }
+        Texts {
+            metadata: self.metadata.clone(),
+            auth: self.auth.clone(),
+            env: self.env.clone(),
+            identity: self.identity.as_ref().and_then(Identity::typed),
+        }
     }
 
     /// Where we say otherwise.

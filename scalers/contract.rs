@@ -9,14 +9,14 @@ use springtide_core::reading::Reading;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::{AuthParams, KINDS, Kind, Options, Poller, Secret, Source, Trigger, TriggerId, kind, parse};
+use crate::{AuthParams, KINDS, Kind, Options, PodIdentity, Poller, ResolvedEnv, Secret, Source, Trigger, TriggerId, kind, parse};
 
 fn example(kind: &Kind) -> BTreeMap<String, String> {
     kind.example.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
 fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
-    parse(&Key::new("default", "object"), kind.name, metadata, &AuthParams::new(), &AuthParams::new())
+    parse(&Key::new("default", "object"), kind.name, metadata, &AuthParams::new(), &ResolvedEnv::new())
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
 }
 
@@ -24,7 +24,7 @@ fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
 fn kinds_are_sorted_and_unique_and_found_by_name() {
     assert!(KINDS.is_sorted_by(|one, next| one.name < next.name));
     assert!(KINDS.iter().all(|row| kind(row.name).is_some_and(|found| std::ptr::eq(found, *row))));
-    let problems = parse(&Key::new("default", "object"), "nonsense", &BTreeMap::new(), &AuthParams::new(), &AuthParams::new())
+    let problems = parse(&Key::new("default", "object"), "nonsense", &BTreeMap::new(), &AuthParams::new(), &ResolvedEnv::new())
         .expect_err("no such kind");
     assert!(problems[0].to_string().contains("no scaler found for type: \"nonsense\"; use one of"), "{}", problems[0]);
 }
@@ -51,7 +51,7 @@ fn a_missing_key_is_named() {
         for parameter in kind.all_parameters().filter(|parameter| parameter.required) {
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
-            let problems = parse(&Key::new("default", "object"), kind.name, &metadata, &AuthParams::new(), &AuthParams::new())
+            let problems = parse(&Key::new("default", "object"), kind.name, &metadata, &AuthParams::new(), &ResolvedEnv::new())
                 .expect_err(parameter.name);
             assert!(problems.iter().any(|problem| problem.field == parameter.name && !problem.remedy.is_empty()), "{problems:?}");
         }
@@ -65,11 +65,22 @@ fn secrets_show_nowhere() {
             let auth = AuthParams::from([(parameter.name.to_owned(), Secret::from("s3cret"))]);
             let mut metadata = example(kind);
             metadata.remove(parameter.name);
-            let outcome = parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &AuthParams::new());
+            let outcome = parse(&Key::new("default", "object"), kind.name, &metadata, &auth, &ResolvedEnv::new());
             // What is wrong is never repeated; what is well may be told where it is no secret, as addresses are.
             let may_show = outcome.is_ok() && !parameter.secret;
             assert!(may_show || !format!("{outcome:?}").contains("s3cret"), "{}: {outcome:?}", kind.name);
         }
+    }
+}
+
+#[test]
+fn an_identity_that_a_kind_does_not_read_is_a_problem() {
+    for kind in KINDS.iter().filter(|kind| !kind.name.starts_with("aws-")) {
+        let auth = AuthParams { identity: Some(PodIdentity::Aws { role: None, external_id: None }), ..AuthParams::new() };
+        let problems = parse(&Key::new("default", "object"), kind.name, &example(kind), &auth, &ResolvedEnv::new()).expect_err(kind.name);
+        let [problem] = problems.as_slice() else { panic!("{}: {problems:?}", kind.name) };
+        let told = format!("{}: {problem}", problem.place());
+        assert!(told.starts_with("authenticationRef.podIdentity: podIdentity: provider aws is not read by "), "{told}");
     }
 }
 

@@ -10,7 +10,7 @@ use springtide_core::units::MetricMilli;
 use crate::broker::{Endpoint, Known, Query};
 use crate::field::Amount;
 use crate::name::normalise;
-use crate::parameter::{Age, AuthParams, Fields, Parameter, Problem, REST, ResolvedEnv, Source};
+use crate::parameter::{Age, AuthParams, Fields, IDENTITY, Parameter, Problem, REST, ResolvedEnv, Source};
 
 /// One kind of scaler: a row of `KINDS`.
 #[derive(Debug, Serialize)]
@@ -173,6 +173,10 @@ impl Kind {
             Some(parameter) => fields.take::<Amount>(parameter).map(|Amount(value)| value),
             None => Some(MetricMilli::ZERO),
         };
+        if let (Some(identity), false) = (&auth.identity, fields.asked_identity) {
+            let what = format!("provider {} is not read by {} in this version", identity.provider(), self.name);
+            fields.problem(IDENTITY, what, "give a TriggerAuthentication without it, and credentials by secretTargetRef");
+        }
         let Fields { problems, notices, .. } = fields;
         match (parsed, target, activation) {
             (Some(Parsed { connection, query, metric_name, target: own }), Some(target), Some(activation)) if problems.is_empty() => {

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 use springtide_core::name::Key;
 
+mod azure;
+mod azure_queue;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -21,6 +23,7 @@ mod error;
 mod external;
 mod field;
 mod http;
+mod identity;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
@@ -60,10 +63,11 @@ mod trial;
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
+pub use identity::{Machine, PodIdentity, Workload};
 pub use kind::{Kind, TargetKey, Trigger};
 #[cfg(feature = "clients")]
 pub use pace::Pace;
-pub use parameter::{Age, AuthParams, Parameter, Problem, ResolvedEnv, Source};
+pub use parameter::{Age, AuthParams, IDENTITY, Parameter, Problem, ResolvedEnv, Source};
 #[cfg(feature = "clients")]
 pub use poller::{Options, Polled, Poller, TriggerId};
 pub use secret::{Secret, conceal};

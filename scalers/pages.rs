@@ -150,7 +150,7 @@ fn examples_are_read_from_their_pages_and_work() {
             for reference in authentication["spec"]["secretTargetRef"].as_array().expect("references") {
                 assert_eq!(reference["name"], secret["metadata"]["name"]);
                 let reference = texts(reference);
-                auth.insert(reference["parameter"].clone(), Secret::from(data[&reference["key"]].as_str()));
+                auth.texts.insert(reference["parameter"].clone(), Secret::from(data[&reference["key"]].as_str()));
             }
         }
         let metadata = texts(&trigger["metadata"]);

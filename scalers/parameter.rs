@@ -10,10 +10,37 @@ use std::fmt;
 use serde::Serialize;
 use springtide_core::name::Key;
 
+use crate::identity::PodIdentity;
 use crate::secret::{Secret, conceal};
 
-/// What a trigger's authentication resolved to, by parameter name.
-pub type AuthParams = BTreeMap<String, Secret>;
+/// What a trigger's authentication resolved to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthParams {
+    /// Texts by parameter name.
+    pub texts: BTreeMap<String, Secret>,
+    /// Who the trigger is to a cloud, if its authentication says so.
+    pub identity: Option<PodIdentity>,
+}
+
+impl AuthParams {
+    /// Nothing at all.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<const N: usize> From<[(String, Secret); N]> for AuthParams {
+    fn from(texts: [(String, Secret); N]) -> Self {
+        texts.into_iter().collect()
+    }
+}
+
+impl FromIterator<(String, Secret)> for AuthParams {
+    fn from_iter<T: IntoIterator<Item = (String, Secret)>>(texts: T) -> Self {
+        Self { texts: texts.into_iter().collect(), identity: None }
+    }
+}
 
 /// The environment of the container that a trigger's target runs; it may hold secrets, so all of it is treated as such.
 pub type ResolvedEnv = BTreeMap<String, Secret>;
@@ -76,6 +103,9 @@ pub(crate) const REST: Parameter = Parameter {
     doc: "Anything else is passed on as it is.",
 };
 
+/// The field of problems with an authentication's identity.
+pub const IDENTITY: &str = "podIdentity";
+
 /// Something wrong with a trigger, for the person who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -90,6 +120,18 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.field, self.what, self.remedy)
+    }
+}
+
+impl Problem {
+    /// Where in a trigger its field is.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.field.as_str() {
+            "type" => self.field.clone(),
+            IDENTITY => format!("authenticationRef.{IDENTITY}"),
+            field => format!("metadata.{field}"),
+        }
     }
 }
 
@@ -154,11 +196,13 @@ pub(crate) struct Fields<'a> {
     pub problems: Vec<Problem>,
     /// What works and should be changed.
     pub notices: Vec<Problem>,
+    /// Whether the identity was asked for.
+    pub asked_identity: bool,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) const fn new(owner: &'a Key, metadata: &'a BTreeMap<String, String>, auth: &'a AuthParams, env: &'a ResolvedEnv) -> Self {
-        Self { owner, metadata, auth, env, problems: Vec::new(), notices: Vec::new() }
+        Self { owner, metadata, auth, env, problems: Vec::new(), notices: Vec::new(), asked_identity: false }
     }
 
     /// All of the trigger's metadata as they are to be passed on: keys that end in `FromEnv` have the variable's value, and are left out where there is none.
@@ -174,6 +218,13 @@ impl<'a> Fields<'a> {
         self.metadata.iter().filter_map(text).collect()
     }
 
+    /// Who the trigger is to a cloud, if its authentication says so. A kind that never asks is told nothing, and the trigger is refused.
+    #[allow(dead_code, reason = "for kinds of clouds")]
+    pub(crate) fn identity(&mut self) -> Option<&'a PodIdentity> {
+        self.asked_identity = true;
+        self.auth.identity.as_ref()
+    }
+
     /// Takes down a problem.
     pub(crate) fn problem(&mut self, field: &str, what: impl Into<String>, remedy: impl Into<String>) {
         self.problems.push(Problem { field: field.to_owned(), what: what.into(), remedy: remedy.into() });
@@ -185,7 +236,7 @@ impl<'a> Fields<'a> {
             |source| {
                 let text = match source {
                     Source::Metadata => self.metadata.get(parameter.name).map(String::as_str),
-                    Source::Auth => self.auth.get(parameter.name).map(Secret::expose),
+                    Source::Auth => self.auth.texts.get(parameter.name).map(Secret::expose),
                     Source::Environment => {
                         let variable = self.metadata.get(&format!("{}FromEnv", parameter.name))?;
                         self.env.get(variable.trim()).map(Secret::expose)
@@ -398,7 +449,7 @@ mod tests {
             ("flag", "T"),
             ("wait", "250"),
         ]);
-        let (auth, env) = (secrets(&[("name", "not from here")]), secrets(&[("NAME", " jo ")]));
+        let (auth, env) = (secrets(&[("name", "not from here")]), secrets(&[("NAME", " jo ")]).texts);
         let owner = Key::new("", "");
         let mut fields = Fields::new(&owner, &metadata, &auth, &env);
         let sample = Draft::read(&mut fields).finish().expect("all is well");
@@ -411,7 +462,7 @@ mod tests {
     #[test]
     fn all_problems_come_at_once_and_secrets_stay_out() {
         let metadata = texts(&[("flag", "maybe"), ("wait", "-1s"), ("nameFromEnv", "UNSET"), ("old", "x"), ("older", "x")]);
-        let (auth, env) = (secrets(&[("names", "x")]), secrets(&[]));
+        let (auth, env) = (secrets(&[("names", "x")]), ResolvedEnv::new());
         let owner = Key::new("", "");
         let mut fields = Fields::new(&owner, &metadata, &auth, &env);
         assert!(Draft::read(&mut fields).finish().is_none());
@@ -425,7 +476,7 @@ mod tests {
     #[test]
     fn of_exclusive_parameters_one_may_be_given() {
         let (name, old) = (&Sample::PARAMETERS[0], &Sample::PARAMETERS[5]);
-        let (auth, env) = (secrets(&[]), secrets(&[]));
+        let (auth, env) = (AuthParams::new(), ResolvedEnv::new());
         let owner = Key::new("", "");
         for (metadata, fine) in [(texts(&[("name", "x")]), true), (texts(&[("name", "x"), ("old", "y")]), false), (texts(&[]), true)] {
             let mut fields = Fields::new(&owner, &metadata, &auth, &env);

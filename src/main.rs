@@ -4,6 +4,7 @@ mod check;
 mod cli;
 #[cfg(feature = "cluster")]
 mod daemon;
+mod identity;
 #[cfg(feature = "cluster")]
 mod kube;
 mod manifests;

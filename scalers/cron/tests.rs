@@ -7,13 +7,13 @@ use springtide_core::reading::{Activity, Reading};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{AuthParams, Options, Poller, Problem, Trigger, TriggerId};
+use crate::{AuthParams, Options, Poller, Problem, ResolvedEnv, Trigger, TriggerId};
 
 fn parse(zone: &str, start: &str, end: &str, replicas: &str) -> Result<Trigger, Vec<Problem>> {
     let metadata: BTreeMap<String, String> = [("timezone", zone), ("start", start), ("end", end), ("desiredReplicas", replicas)]
         .map(|(key, text)| (key.to_owned(), text.to_owned()))
         .into();
-    crate::parse(&springtide_core::name::Key::new("default", "object"), "cron", &metadata, &AuthParams::new(), &AuthParams::new())
+    crate::parse(&springtide_core::name::Key::new("default", "object"), "cron", &metadata, &AuthParams::new(), &ResolvedEnv::new())
 }
 
 fn window(zone: &str, start: &str, end: &str) -> Window {

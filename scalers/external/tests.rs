@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 use super::contract::{Active, GET_METRIC_SPEC, GET_METRICS, IS_ACTIVE, STREAM_IS_ACTIVE, Spec, Specs, Subject, Value, Values, Wanted};
 use crate::fake::MOMENT;
 use crate::trial::{Row, judge, read_all};
-use crate::{AuthParams, Error, Pace, Poller, Secret, Trigger, TriggerId, parse};
+use crate::{AuthParams, Error, Pace, Poller, ResolvedEnv, Secret, Trigger, TriggerId, parse};
 
 /// A scaler whose answers a test decides.
 #[derive(Clone)]
@@ -152,7 +152,7 @@ impl Fake {
 fn trigger(kind: &str, address: &str, more: &[(&str, &str)]) -> Trigger {
     let mut metadata = BTreeMap::from([("scalerAddress".to_owned(), address.to_owned())]);
     metadata.extend(more.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())));
-    let env = AuthParams::from([("PASSWORD".to_owned(), Secret::from("s3cret"))]);
+    let env = ResolvedEnv::from([("PASSWORD".to_owned(), Secret::from("s3cret"))]);
     parse(&Key::new("shop", "orders"), kind, &metadata, &AuthParams::new(), &env).expect("fine")
 }
 
@@ -171,7 +171,7 @@ fn what_is_wrong_is_named() {
         ("scalerAddress=h:1 unsafeSsl=x", "caCert=s3cret", &["unsafeSsl"]),
     ];
     for kind in ["external", "external-push"] {
-        judge(kind, rows, &AuthParams::new());
+        judge(kind, rows, &ResolvedEnv::new());
     }
 }
 

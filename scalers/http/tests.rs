@@ -16,7 +16,7 @@ use springtide_core::name::Key;
 use springtide_core::units::MetricMilli;
 
 use crate::fake::MOMENT;
-use crate::{AuthParams, Error, Secret, parse};
+use crate::{AuthParams, Error, ResolvedEnv, Secret, parse};
 
 /// An authority of our own.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -80,7 +80,7 @@ async fn read(address: SocketAddr, metadata: &[(&str, &str)], auth: &[(&str, &st
     let metadata: BTreeMap<String, String> =
         asked.iter().chain(metadata).map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
     let auth: AuthParams = auth.iter().map(|(key, text)| ((*key).to_owned(), Secret::from(*text))).collect();
-    let trigger = parse(&Key::new("default", "object"), "metrics-api", &metadata, &auth, &AuthParams::new()).expect("fine");
+    let trigger = parse(&Key::new("default", "object"), "metrics-api", &metadata, &auth, &ResolvedEnv::new()).expect("fine");
     let mut open = trigger.connection.open().await?;
     let answer = open.read(std::slice::from_ref(&trigger.query), MOMENT).await?.remove(0)?;
     Ok(answer.sample(MetricMilli::ZERO, MOMENT.now).metric)

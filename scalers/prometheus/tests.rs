@@ -150,7 +150,7 @@ async fn requests_say_what_is_asked_and_who_asks() {
     .map(|(key, text)| (key.to_owned(), text))
     .into();
     let auth = AuthParams::from([("username", "u"), ("password", "s3cret")].map(|(key, text)| (key.to_owned(), Secret::from(text))));
-    let trigger = crate::parse(&springtide_core::name::Key::new("default", "object"), "prometheus", &metadata, &auth, &AuthParams::new())
+    let trigger = crate::parse(&springtide_core::name::Key::new("default", "object"), "prometheus", &metadata, &auth, &ResolvedEnv::new())
         .expect("fine");
     let moment = Moment { now: "2026-03-02T12:34:56.789Z".parse().expect("a time"), ..MOMENT };
     let samples = read_all(&[trigger], moment).await.expect("it answers");

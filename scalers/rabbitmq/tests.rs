@@ -7,13 +7,13 @@ use springtide_core::reading::{Activity, Sample};
 use super::*;
 use crate::fake::{Fake, MOMENT};
 use crate::trial::{self, Row, read_all};
-use crate::{AuthParams, Error, Problem, ResolvedEnv, Trigger};
+use crate::{Error, Problem, ResolvedEnv, Trigger};
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
-fn secrets(pairs: &[(&str, &str)]) -> AuthParams {
+fn secrets(pairs: &[(&str, &str)]) -> ResolvedEnv {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), Secret::from(*text))).collect()
 }
 

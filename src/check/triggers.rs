@@ -8,7 +8,7 @@ use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticati
 use springtide_api::validate::is_variable_name;
 use springtide_api::{Problem, typed};
 use springtide_core::name::Key;
-use springtide_scalers::{AuthParams, Kind, ResolvedEnv, Secret, Source, conceal, kind, parse};
+use springtide_scalers::{AuthParams, IDENTITY, Kind, Secret, Source, conceal, kind, parse};
 
 use super::across::{Index, namespace};
 use super::finding::{Finding, Severity};
@@ -16,6 +16,7 @@ use super::nearest::nearest;
 use super::object::Object;
 use super::schema::TOLD;
 use super::types::{TYPES, is_type};
+use crate::identity;
 use crate::manifests::Document;
 
 /// Stands for a text that is there and is not known.
@@ -42,13 +43,13 @@ impl Texts {
             self.hide(name);
         } else {
             self.hidden.remove(name);
-            self.given.insert(name.to_owned(), Secret::from(text));
+            self.given.texts.insert(name.to_owned(), Secret::from(text));
         }
     }
 
     fn hide(&mut self, name: &str) {
         self.hidden.insert(name.to_owned());
-        self.given.insert(name.to_owned(), Secret::from(UNKNOWN));
+        self.given.texts.insert(name.to_owned(), Secret::from(UNKNOWN));
     }
 }
 
@@ -209,6 +210,7 @@ impl<'a> Looker<'a> {
         }
         spec.secret_target_ref.iter().for_each(|reference| texts.hide(&reference.parameter));
         spec.env.iter().for_each(|reference| texts.hide(&reference.parameter));
+        texts.given.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
         for source in typed::scaled::unserved_sources(spec) {
             texts.open = true;
             let what = format!("{kind} {name} has {source}, which is not read yet");
@@ -274,7 +276,7 @@ impl<'a> Looker<'a> {
         self.near_parameters(i, trigger, kind);
         let knows = |name: &str, source| kind.all_parameters().any(|known| known.name == name && known.sources.contains(&source));
         let owner = Key::new(namespace(self.document), self.document.name.as_str());
-        let result = parse(&owner, &trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given as &ResolvedEnv);
+        let result = parse(&owner, &trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given.texts);
         unsaid.extend(auth.hidden.iter().cloned());
         match result {
             Ok(trigger) => {
@@ -305,6 +307,9 @@ impl<'a> Looker<'a> {
     /// Where a parameter is given, or should be.
     fn place(&self, i: usize, trigger: &Trigger, kind: &Kind, name: &str, what: String) -> (String, String) {
         let at = format!("spec.triggers[{i}]");
+        if name == IDENTITY {
+            return (format!("{at}.authenticationRef"), format!("{IDENTITY}: {what}"));
+        }
         let variable = format!("{name}FromEnv");
         let sources = kind.all_parameters().find(|known| known.name == name).map_or(&[][..], |known| known.sources);
         if !trigger.metadata.contains_key(name) && trigger.metadata.contains_key(&variable) {
@@ -323,7 +328,7 @@ impl<'a> Looker<'a> {
             let Some(parameter) = key.strip_suffix("FromEnv") else { continue };
             let variable = variable.trim();
             let texts = &environment.texts;
-            if texts.given.contains_key(variable) {
+            if texts.given.texts.contains_key(variable) {
                 if texts.hidden.contains(variable) {
                     unknown.insert(parameter.to_owned());
                 }
@@ -339,7 +344,7 @@ impl<'a> Looker<'a> {
                 continue;
             }
             if let Some(owner) = environment.owner.as_ref().filter(|_| !texts.open) {
-                let near = self.near(variable, texts.given.keys().map(String::as_str));
+                let near = self.near(variable, texts.given.texts.keys().map(String::as_str));
                 let remedy = near.map_or_else(|| "add it, or correct the name".to_owned(), |near| format!("did you mean {near}?"));
                 let field = format!("spec.triggers[{i}].metadata.{key}");
                 self.say(Severity::Problem, field, format!("{owner} has no environment variable {variable:?}"), remedy);

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::scaled::Scaled;
 use super::state::State;
+use crate::identity;
 use crate::kube::auth::{Environment, FromObject, Objects, Reader};
 use crate::kube::discovery;
 
@@ -193,13 +194,12 @@ async fn resolve(
 fn worded(i: usize, trigger: &springtide_api::keda::Trigger, found: &AuthParams, problem: &springtide_scalers::Problem) -> String {
     let field = &problem.field;
     let variable = trigger.metadata.get(&format!("{field}FromEnv")).map(|text| text.trim());
-    let alone = !trigger.metadata.contains_key(field) && !found.contains_key(field);
+    let alone = !trigger.metadata.contains_key(field) && !found.texts.contains_key(field);
     if alone && variable.is_some_and(|text| !text.is_empty() && !is_variable_name(text)) {
         let (what, remedy) = scaled::NO_VARIABLE;
         return format!("spec.triggers[{i}].metadata.{field}FromEnv: {what}; {remedy}");
     }
-    let under = if field == "type" { "" } else { "metadata." };
-    format!("spec.triggers[{i}].{under}{field}: {}; {}", problem.what, problem.remedy)
+    format!("spec.triggers[{i}].{}: {}; {}", problem.place(), problem.what, problem.remedy)
 }
 
 /// What the authentication of a trigger gives it.
@@ -229,7 +229,15 @@ async fn parameters(
     let from = if of_cluster { cluster_namespace } else { namespace };
     let secrets: Vec<FromObject> = spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
     let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
-    let found = reader.parameters(&format!("spec.triggers[{i}].authenticationRef: {kind} {name}"), from, &secrets, &maps, problems).await;
+    let mut found =
+        reader.parameters(&format!("spec.triggers[{i}].authenticationRef: {kind} {name}"), from, &secrets, &maps, problems).await;
+    found.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
+    if spec.pod_identity.as_ref().is_some_and(identity::is_workloads) {
+        problems.push(format!(
+            "spec.triggers[{i}].authenticationRef: {kind} {name}: spec.podIdentity: the role of the target's ServiceAccount is not read yet; write it in \
+             spec.podIdentity.roleArn with provider aws"
+        ));
+    }
     let unserved = scaled::unserved_sources(spec).into_iter();
     problems.extend(unserved.map(|source| {
         format!(

@@ -133,7 +133,7 @@ impl Reader {
         for (kind, field, list) in [(CONFIG_MAP, "configMapTargetRef", maps), (SECRET, "secretTargetRef", secrets)] {
             for (i, wanted) in list.iter().enumerate() {
                 match self.value(kind, namespace, &wanted.name, &wanted.key).await {
-                    Ok(value) => drop(found.insert(wanted.parameter.clone(), Secret::from(value))),
+                    Ok(value) => drop(found.texts.insert(wanted.parameter.clone(), Secret::from(value))),
                     Err(problem) => problems.push(format!("{owner}: spec.{field}[{i}], parameter {}: {problem}", wanted.parameter)),
                 }
             }

@@ -14,6 +14,7 @@ use springtide_core::scale::policy::Policy;
 use springtide_scalers::{AuthParams, Kind, Parameter, ResolvedEnv, Source, kind, parse};
 
 use super::Objects;
+use crate::identity;
 use crate::manifests::Document;
 
 /// A ScaledObject.
@@ -93,12 +94,13 @@ impl Sources {
         };
         let lists = [("Secret", &spec.secret_target_ref), ("ConfigMap", &spec.config_map_target_ref)];
         let references = lists.into_iter().flat_map(|(kind, list)| list.iter().map(move |reference| (kind, reference)));
-        references
+        let texts = references
             .filter_map(|(kind, reference)| {
                 let place = (kind, Key::new(namespace.clone(), reference.name.as_str()), reference.key.clone());
                 Some((reference.parameter.clone(), self.texts.get(&place)?.clone()))
             })
-            .collect()
+            .collect();
+        AuthParams { texts, identity: spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None)) }
     }
 }
 
@@ -153,8 +155,8 @@ fn bind(objects: &Objects, object: &ScaledObject, sources: &Sources) -> Result<S
                 bound.push(BoundTrigger { id: i, metric, target: typed.target, activation: typed.activation });
             }
             Err(wrong) => problems.extend(wrong.into_iter().map(|p| {
-                let under = if p.field == "type" { "" } else { "metadata." };
-                Problem::new(format!("spec.triggers[{i}].{under}{}", p.field), p.what, p.remedy)
+                let place = p.place();
+                Problem::new(format!("spec.triggers[{i}].{place}"), p.what, p.remedy)
             })),
         }
     }
@@ -204,7 +206,7 @@ fn measured(
             let text = springtide_scalers::Secret::from(stand_in(kind, parameter.name));
             match trigger.metadata.get(&format!("{}FromEnv", parameter.name)) {
                 Some(variable) => env.insert(variable.trim().to_owned(), text),
-                None => auth.insert(parameter.name.to_owned(), text),
+                None => auth.texts.insert(parameter.name.to_owned(), text),
             };
         }
         if let Ok(typed) = parse(owner, &trigger.kind, &trigger.metadata, &auth, &env) {

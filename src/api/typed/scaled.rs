@@ -130,7 +130,6 @@ pub fn authentications(object: &ScaledObject) -> impl Iterator<Item = (&str, boo
 #[must_use]
 pub fn unserved_sources(spec: &TriggerAuthenticationSpec) -> Vec<&'static str> {
     [
-        ("podIdentity", spec.pod_identity.is_some()),
         ("env", !spec.env.is_empty()),
         ("filePath", spec.file_path.is_some()),
         ("hashiCorpVault", spec.hashicorp_vault.is_some()),
