@@ -40,8 +40,8 @@ pub(crate) enum Access {
 
 /// How a trigger of a kind says who it is. `resource` is what a token is asked for, `service` the words for it in problems.
 pub(crate) fn access(fields: &mut Fields<'_>, connection: Option<Secret>, resource: &str, [kind, service]: [&str; 2]) -> Option<Access> {
-    match (fields.identity(), connection) {
-        (Some(PodIdentity::AzureWorkload(identity)), _) => Some(Access::Workload(Federated::new(identity.clone(), resource))),
+    match (fields.identity_here(), connection) {
+        (Some(PodIdentity::AzureWorkload(identity)), _) => Some(Access::Workload(Federated::new(identity, resource))),
         (Some(other), _) => {
             let provider = other.provider();
             let what = format!("provider {provider} is not read by {kind} (pod identity {provider} not supported for {service})");

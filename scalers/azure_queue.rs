@@ -129,4 +129,4 @@ struct Query {
 }
 
 #[cfg(all(test, feature = "clients"))]
-mod tests;
+pub(crate) mod tests;

@@ -120,9 +120,11 @@ type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), St
 
 /// How values are read: the kinds that are read alike, and the function.
 const READERS: &[(&[&str], Reader)] = &[
+    (&["azure-queue"], by_account),
     (&["cron"], by_clock),
     (&["external"], by_connections),
-    (&["metrics-api", "nats-jetstream", "prometheus", "rabbitmq"], over_http),
+    (&["gcp-pubsub"], by_question),
+    (&["azure-servicebus", "metrics-api", "nats-jetstream", "prometheus", "rabbitmq"], over_http),
     (&["redis-streams"], over_redis),
 ];
 
@@ -160,6 +162,46 @@ fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample,
         let (one, other) = (one.map_err(|problems| format!("{problems:?}"))?, other?);
         let connections = if one.connection == other.connection { 1.0 } else { 2.0 };
         Ok((Answer::number(connections).sample(one.activation, MOMENT.now), one))
+    }
+    .boxed()
+}
+
+/// Whether a Pub/Sub trigger asks for just what is given, of which some may be left out: 1 if so, and 0 otherwise.
+fn by_question(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        #[serde(default)]
+        project: Option<String>,
+        id: Option<String>,
+        metric: Option<String>,
+    }
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), Given::deserialize(&case.given));
+    async move {
+        let trigger = trigger.map_err(|problems| format!("{problems:?}"))?;
+        let Given { project, id, metric } = given.map_err(|error| error.to_string())?;
+        let asked = crate::gcp_pubsub::tests::asked(&trigger);
+        let is_same = id.is_none_or(|id| (project, id) == (asked.0, asked.1)) && metric.is_none_or(|metric| metric == asked.2);
+        Ok((Answer::number(f64::from(u8::from(is_same))).sample(trigger.activation, MOMENT.now), trigger))
+    }
+    .boxed()
+}
+
+/// One read of a storage account whose queue has `given.count` messages, of which it shows `given.seen`.
+fn by_account(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        count: u32,
+        seen: usize,
+    }
+    let (kind, texts, given) = (kind.to_owned(), case.texts(), Given::deserialize(&case.given));
+    async move {
+        let Given { count, seen } = given.map_err(|error| error.to_string())?;
+        let account = crate::azure_queue::tests::Double::serve("a", "a2V5").await;
+        account.set("q", count, seen);
+        let trigger = texts.trigger(&kind, &account.address).map_err(|problems| format!("{problems:?}"))?;
+        read(trigger, MOMENT).await
     }
     .boxed()
 }
@@ -225,7 +267,7 @@ impl Texts {
             &Key::new("default", "object"),
             kind,
             &metadata,
-            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone() },
+            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), ..AuthParams::new() },
             &secrets(&self.env),
         )
     }

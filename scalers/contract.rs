@@ -15,8 +15,19 @@ fn example(kind: &Kind) -> BTreeMap<String, String> {
     kind.example.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
+/// What the example's authentication gives, where its metadata do not: some secrets stand in no metadata.
+fn example_auth(kind: &Kind) -> BTreeMap<String, String> {
+    let is_given = |name: &str| kind.example.iter().any(|(key, _)| *key == name);
+    kind.example_auth.iter().filter(|(key, _)| !is_given(key)).map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+}
+
 fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
-    parse(&Key::new("default", "object"), kind.name, metadata, &AuthParams::new(), &ResolvedEnv::new())
+    trigger_with(kind, metadata, &example_auth(kind))
+}
+
+fn trigger_with(kind: &Kind, metadata: &BTreeMap<String, String>, auth: &BTreeMap<String, String>) -> Trigger {
+    let auth: AuthParams = auth.iter().map(|(key, text)| (key.clone(), Secret::from(text.as_str()))).collect();
+    parse(&Key::new("default", "object"), kind.name, metadata, &auth, &ResolvedEnv::new())
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
 }
 
@@ -86,7 +97,10 @@ fn an_identity_that_a_kind_does_not_read_is_a_problem() {
 
 /// The kinds that ask a broker: those whose example has an address.
 fn kinds_with_a_broker() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().copied().filter(|kind| kind.example.iter().any(|(_, text)| moved_text(text, "").is_some()))
+    KINDS
+        .iter()
+        .copied()
+        .filter(|kind| example(kind).values().chain(example_auth(kind).values()).any(|text| moved_text(text, "").is_some()))
 }
 
 /// A text with its address replaced by ours, if it is a URL, or hosts with ports.
@@ -100,13 +114,13 @@ fn moved_text(text: &str, address: &str) -> Option<String> {
 
 /// The example, with its broker moved to an address of ours.
 fn moved(kind: &Kind, address: &str) -> Trigger {
-    let mut metadata = example(kind);
-    for text in metadata.values_mut() {
+    let (mut metadata, mut auth) = (example(kind), example_auth(kind));
+    for text in metadata.values_mut().chain(auth.values_mut()) {
         if let Some(moved) = moved_text(text, address) {
             *text = moved;
         }
     }
-    trigger(kind, &metadata)
+    trigger_with(kind, &metadata, &auth)
 }
 
 async fn first_reading(trigger: Trigger, patience: Duration) -> Reading {

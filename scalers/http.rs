@@ -14,7 +14,7 @@ mod client;
 mod manner;
 
 pub(crate) use address::Address;
-#[cfg(feature = "clients")]
+#[cfg(any(test, feature = "clients"))]
 pub(crate) use address::segment;
 #[cfg(feature = "clients")]
 pub(crate) use client::{Answered, Asker, Question, Session, bounded, gather, verified};

@@ -28,7 +28,26 @@ pub enum PodIdentity {
     Gcp(Machine),
 }
 
+/// What the daemon's surroundings say of its identities: clouds' webhooks put it there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// To Azure.
+    pub azure: Workload,
+    /// To Google.
+    pub google: Machine,
+}
+
 impl PodIdentity {
+    /// This one, with what it does not say from the surroundings.
+    #[must_use]
+    pub fn or(self, around: &Around) -> Self {
+        match self {
+            Self::AzureWorkload(workload) => Self::AzureWorkload(workload.or(&around.azure)),
+            Self::Gcp(machine) => Self::Gcp(machine.or(&around.google)),
+            aws => aws,
+        }
+    }
+
     /// The word for it in a TriggerAuthentication.
     #[must_use]
     pub const fn provider(&self) -> &'static str {

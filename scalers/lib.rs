@@ -14,6 +14,7 @@ use springtide_core::name::Key;
 
 mod azure;
 mod azure_queue;
+mod azure_servicebus;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -22,6 +23,7 @@ mod cron;
 mod error;
 mod external;
 mod field;
+mod gcp_pubsub;
 mod http;
 mod identity;
 mod kind;
@@ -63,7 +65,7 @@ mod trial;
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
-pub use identity::{Machine, PodIdentity, Workload};
+pub use identity::{Around, Machine, PodIdentity, Workload};
 pub use kind::{Kind, TargetKey, Trigger};
 #[cfg(feature = "clients")]
 pub use pace::Pace;
@@ -74,9 +76,12 @@ pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
+    &azure_queue::KIND,
+    &azure_servicebus::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
+    &gcp_pubsub::KIND,
     &metrics_api::KIND,
     &nats_jetstream::KIND,
     &prometheus::KIND,

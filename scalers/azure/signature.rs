@@ -21,7 +21,9 @@ impl StorageKey {
     /// # Errors
     /// A key that is no base64.
     pub(crate) fn sign(&self, request: &mut Request, now: Timestamp) -> Result<Secret, String> {
-        let key = STANDARD.decode(self.key.expose()).map_err(|_| "AccountKey is not base64; copy it anew from the account's access keys".to_owned())?;
+        let key = STANDARD
+            .decode(self.key.expose())
+            .map_err(|_| "AccountKey is not base64; copy it anew from the account's access keys".to_owned())?;
         let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         set(request, HeaderName::from_static("x-ms-date"), &date)?;
         let signature = mac(&key, &self.text(request));
@@ -73,7 +75,8 @@ fn form_text(text: &str) -> String {
 }
 
 fn set(request: &mut Request, name: HeaderName, text: &str) -> Result<(), String> {
-    let value = HeaderValue::from_str(text).map_err(|_| format!("what goes into the header {name} has a control character; correct the connection string"))?;
+    let value = HeaderValue::from_str(text)
+        .map_err(|_| format!("what goes into the header {name} has a control character; correct the connection string"))?;
     request.headers_mut().insert(name, value);
     Ok(())
 }
@@ -86,8 +89,10 @@ mod tests {
 
     #[test]
     fn storage_is_signed_as_its_reference_says() {
-        let mut request =
-            Request::new(Method::GET, "https://orders.queue.core.windows.net/my-queue?numofmessages=32&comp=Meta%20Data".parse().expect("a URL"));
+        let mut request = Request::new(
+            Method::GET,
+            "https://orders.queue.core.windows.net/my-queue?numofmessages=32&comp=Meta%20Data".parse().expect("a URL"),
+        );
         request.headers_mut().insert("x-ms-version", HeaderValue::from_static("2021-12-02"));
         let key = StorageKey { account: "orders".to_owned(), key: Secret::from("a2V5") };
         let signature = key.sign(&mut request, Timestamp::UNIX_EPOCH).expect("signed");

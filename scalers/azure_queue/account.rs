@@ -84,7 +84,11 @@ mod tests {
     fn connection_strings_are_read() {
         for (text, base, login) in [
             ("AccountName=shop;AccountKey=a2V5==", "https://shop.queue.core.windows.net", key("shop", "a2V5==")),
-            ("DefaultEndpointsProtocol=http;AccountName=shop;AccountKey=k;EndpointSuffix=local.host", "http://shop.queue.local.host", key("shop", "k")),
+            (
+                "DefaultEndpointsProtocol=http;AccountName=shop;AccountKey=k;EndpointSuffix=local.host",
+                "http://shop.queue.local.host",
+                key("shop", "k"),
+            ),
             ("accountname=a;ACCOUNTKEY=k;QueueEndpoint=http://u:s3cret@127.0.0.1:7/a/", "http://127.0.0.1:7/a", key("a", "k")),
             ("UseDevelopmentStorage=true", "http://127.0.0.1:10001/devstoreaccount1", key(EMULATED.0, EMULATED.1)),
             (
@@ -95,7 +99,9 @@ mod tests {
         ] {
             assert_eq!(Account::parse(text), Ok(Account { base: base.to_owned(), login, parameters: Vec::new() }), "{text}");
         }
-        let signed = Account::parse("QueueEndpoint=https://shop.queue.core.windows.net/;SharedAccessSignature=sv=2021-12-02&sp=rp&sig=a%2Bb%3D").expect("fine");
+        let signed =
+            Account::parse("QueueEndpoint=https://shop.queue.core.windows.net/;SharedAccessSignature=sv=2021-12-02&sp=rp&sig=a%2Bb%3D")
+                .expect("fine");
         assert_eq!(signed.login, Some(Login::Parameter("sig".to_owned(), Secret::from("a+b="))));
         assert_eq!(signed.parameters, [("sv".to_owned(), "2021-12-02".to_owned()), ("sp".to_owned(), "rp".to_owned())]);
     }

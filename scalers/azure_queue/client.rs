@@ -44,7 +44,8 @@ impl Storage {
         let what = format!("the number of messages in queue {:?}", query.queue);
         let answered = self.ask(asker, &segment(&query.queue), &[("comp", "metadata")], &what).await?;
         let count = answered.headers.get(COUNT).and_then(|count| count.to_str().ok()).and_then(|count| count.parse::<u32>().ok());
-        let count = count.ok_or_else(|| asker.without_number(&what, format!("nothing that counts ({COUNT}); this may be no storage account")))?;
+        let count =
+            count.ok_or_else(|| asker.without_number(&what, format!("nothing that counts ({COUNT}); this may be no storage account")))?;
         Ok(Answer::number(f64::from(count)))
     }
 

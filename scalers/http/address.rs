@@ -59,6 +59,7 @@ mod tests {
         let plain = address("http://Host:80");
         assert_eq!((plain.origin.as_str(), plain.path.as_str(), plain.query, plain.login), ("http://host", "/", None, None));
         assert_eq!(address("http://[::1]:9090/").origin, "http://[::1]:9090");
+        assert_eq!((segment("/"), segment("a b/c"), segment("plain-1.x_~")), ("%2F".into(), "a%20b%2Fc".into(), "plain-1.x_~".into()));
         for bad in ["host:9090", "ftp://host/", "http://", "http://<prometheus-host>:9090", "/api", "http://h:99999/"] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }

@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use futures::stream::iter;
 use futures::{FutureExt as _, StreamExt as _};
 use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode};
 use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use springtide_core::Timestamp;
@@ -186,6 +186,11 @@ impl Asker<'_> {
         timeout_at(self.until, self.exchange(question, what).boxed())
             .await
             .unwrap_or_else(|_| Err(Error::Wait { broker: self.server.address(), after: self.patience }))
+    }
+
+    /// Where the server is, for people.
+    pub(crate) fn address(&self) -> String {
+        self.server.address()
     }
 
     /// The error of an answer that makes no sense.

@@ -65,12 +65,15 @@ impl Federated {
         let Workload { client: id, tenant, authority, token_file } = &self.identity;
         let authority = authority.as_deref().unwrap_or(PUBLIC).trim_end_matches('/');
         let missing = |name: &str, field: &str| {
-            let reason = format!("nothing says who the daemon is: {name} is not in its environment; let Azure's workload identity webhook set it, or give {field}");
+            let reason = format!(
+                "nothing says who the daemon is: {name} is not in its environment; let Azure's workload identity webhook set it, or give {field}"
+            );
             Error::FetchToken { endpoint: authority.to_owned(), reason }
         };
         let id = id.as_deref().ok_or_else(|| missing("AZURE_CLIENT_ID", "identityId of podIdentity"))?;
         let tenant = tenant.as_deref().ok_or_else(|| missing("AZURE_TENANT_ID", "identityTenantId of podIdentity"))?;
-        let file = token_file.as_deref().ok_or_else(|| missing("AZURE_FEDERATED_TOKEN_FILE", "the file with a ServiceAccount's token in it"))?;
+        let file =
+            token_file.as_deref().ok_or_else(|| missing("AZURE_FEDERATED_TOKEN_FILE", "the file with a ServiceAccount's token in it"))?;
         let proof = self.proof(file, authority).await?;
         let to = format!("{authority}/{tenant}/oauth2/v2.0/token");
         let form = [
@@ -121,7 +124,9 @@ mod tests {
 
     #[test]
     fn resources_are_scopes_with_default() {
-        for (resource, scope) in [("https://a/", "https://a/.default"), ("api://b", "api://b/.default"), ("api://b/.default", "api://b/.default")] {
+        for (resource, scope) in
+            [("https://a/", "https://a/.default"), ("api://b", "api://b/.default"), ("api://b/.default", "api://b/.default")]
+        {
             assert_eq!(Federated::new(Workload::default(), resource).scope, scope);
         }
     }

@@ -38,6 +38,15 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// This one, with what it does not say from the surroundings.
+    #[must_use]
+    pub fn or(self, around: &Self) -> Self {
+        Self {
+            metadata_host: self.metadata_host.or_else(|| around.metadata_host.clone()),
+            project: self.project.or_else(|| around.project.clone()),
+        }
+    }
+
     /// The URL of a value of the metadata server.
     #[cfg(feature = "clients")]
     fn url(&self, path: &str) -> String {
@@ -56,7 +65,9 @@ impl Machine {
         let to = self.url("project/project-id");
         let fault = |reason: String| Error::FetchToken { endpoint: to.clone(), reason };
         let asked = client.get(&to).header("metadata-flavor", "Google").send().await.and_then(reqwest::Response::error_for_status);
-        let answer = asked.map_err(|error| fault(format!("the project cannot be asked for ({}); give names as projects/PROJECT/...", error.without_url())))?;
+        let answer = asked.map_err(|error| {
+            fault(format!("the project cannot be asked for ({}); give names as projects/PROJECT/...", error.without_url()))
+        })?;
         let body = crate::http::bounded(answer).await.map_err(|error| fault(error.without_url().to_string()))?.unwrap_or_default();
         let project = String::from_utf8_lossy(&body).trim().to_owned();
         let is_name = !project.is_empty() && project.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte));
@@ -140,7 +151,12 @@ impl AccountKey {
         let reason = |reason| Error::FetchToken { endpoint: self.tokens.clone(), reason };
         let proof = self.signed(scope, Timestamp::now()).map_err(reason)?;
         let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", proof.expose())];
-        grant(client.post(&self.tokens).form(&form), &self.tokens, "that the key is still one of the service account's, and the machine's clock").await
+        grant(
+            client.post(&self.tokens).form(&form),
+            &self.tokens,
+            "that the key is still one of the service account's, and the machine's clock",
+        )
+        .await
     }
 
     /// The JWT, signed by RS256. The error says what is wrong with the key.
