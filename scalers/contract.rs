@@ -15,10 +15,12 @@ fn example(kind: &Kind) -> BTreeMap<String, String> {
     kind.example.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
-/// What the example's authentication gives, where its metadata do not: some secrets stand in no metadata.
+/// What the example's authentication gives, where its metadata are not enough: some secrets stand in no metadata.
 fn example_auth(kind: &Kind) -> BTreeMap<String, String> {
-    let is_given = |name: &str| kind.example.iter().any(|(key, _)| *key == name);
-    kind.example_auth.iter().filter(|(key, _)| !is_given(key)).map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+    if parse(&Key::new("default", "object"), kind.name, &example(kind), &AuthParams::new(), &ResolvedEnv::new()).is_ok() {
+        return BTreeMap::new();
+    }
+    kind.example_auth.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
 fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
