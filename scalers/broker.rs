@@ -138,6 +138,13 @@ impl Endpoint {
         self.0.address()
     }
 
+    /// The broker itself, if it is of this kind.
+    #[cfg(all(test, feature = "clients"))]
+    pub(crate) fn broker<B: Known>(&self) -> Option<&B> {
+        let broker: &dyn Any = &*self.0;
+        broker.downcast_ref()
+    }
+
     #[cfg(feature = "clients")]
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.0.timeout()
@@ -167,6 +174,13 @@ impl Endpoint {
 impl Query {
     pub(crate) fn new(query: impl Eq + Hash + Send + Sync + 'static) -> Self {
         Self(Arc::new(query))
+    }
+
+    /// What its scaler made it of, if it is of this type.
+    #[cfg(feature = "clients")]
+    pub(crate) fn typed<Q: 'static>(&self) -> Option<&Q> {
+        let query: &dyn Any = &*self.0;
+        query.downcast_ref()
     }
 }
 

@@ -39,7 +39,7 @@ fn kinds_are_sorted_and_unique_and_found_by_name() {
     assert!(KINDS.iter().all(|row| kind(row.name).is_some_and(|found| std::ptr::eq(found, *row))));
     let problems = parse(&Key::new("default", "object"), "nonsense", &BTreeMap::new(), &AuthParams::new(), &ResolvedEnv::new())
         .expect_err("no such kind");
-    assert!(problems[0].to_string().contains("no scaler found for type: \"nonsense\"; use one of"), "{}", problems[0]);
+    assert!(problems[0].to_string().contains("no scaler found for type: \"nonsense\"; use one of those"), "{}", problems[0]);
 }
 
 #[test]
@@ -99,16 +99,20 @@ fn an_identity_that_a_kind_does_not_read_is_a_problem() {
 
 /// The kinds that ask a broker: those whose example has an address.
 fn kinds_with_a_broker() -> impl Iterator<Item = &'static Kind> {
-    KINDS
-        .iter()
-        .copied()
-        .filter(|kind| example(kind).values().chain(example_auth(kind).values()).any(|text| moved_text(text, "").is_some()))
+    let has_address = |(key, text): (&String, &String)| moved_text(key, text, ":").is_some();
+    KINDS.iter().copied().filter(move |kind| example(kind).iter().any(has_address) || example_auth(kind).iter().any(has_address))
 }
 
-/// A text with its address replaced by ours, if it is a URL, or hosts with ports.
-fn moved_text(text: &str, address: &str) -> Option<String> {
+/// A text with its address replaced by ours, if it is a URL, hosts with ports, or one of a host and a port.
+fn moved_text(key: &str, text: &str, address: &str) -> Option<String> {
     if let Some((scheme, _)) = text.split_once("://") {
         return Some(format!("{scheme}://user:s3cret@{address}/"));
+    }
+    let (host, port) = address.rsplit_once(':')?;
+    match key {
+        "host" => return Some(host.to_owned()),
+        "port" => return Some(port.to_owned()),
+        _ => {}
     }
     let has_port = |place: &str| place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     text.split(',').all(has_port).then(|| address.to_owned())
@@ -117,8 +121,8 @@ fn moved_text(text: &str, address: &str) -> Option<String> {
 /// The example, with its broker moved to an address of ours.
 fn moved(kind: &Kind, address: &str) -> Trigger {
     let (mut metadata, mut auth) = (example(kind), example_auth(kind));
-    for text in metadata.values_mut().chain(auth.values_mut()) {
-        if let Some(moved) = moved_text(text, address) {
+    for (key, text) in metadata.iter_mut().chain(&mut auth) {
+        if let Some(moved) = moved_text(key, text, address) {
             *text = moved;
         }
     }

@@ -75,6 +75,14 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
         Unknown,
         "a TriggerAuthentication's oauth2 gives them, which KEDA's schema leaves out",
     ),
+    (
+        &["mysql", "postgresql"],
+        &["ca"],
+        Unknown,
+        "KEDA trusts a database's own authority only through its machine's files; here an authentication gives it, as elsewhere",
+    ),
+    (&["postgresql"], &["sslmode"], Allowed, "KEDA's client checks it when it connects; here a wrong one is a problem of the trigger"),
+    (&["postgresql"], &["targetQueryValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
     (&["metrics-api"], &["targetValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
     (&["rabbitmq"], &["mode"], Default, "KEDA's default is a name for none; QueueLength is meant, with the target of queueLength"),
     (

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use springtide_core::name::Key;
 
+mod apache_kafka;
 mod azure;
 mod azure_queue;
 mod azure_servicebus;
@@ -26,6 +27,7 @@ mod field;
 mod gcp_pubsub;
 mod http;
 mod identity;
+mod kafka;
 mod kind;
 #[cfg(feature = "clients")]
 mod link;
@@ -33,6 +35,7 @@ mod link;
 mod listen;
 mod location;
 mod metrics_api;
+mod mysql;
 mod name;
 mod nats_jetstream;
 mod oauth2;
@@ -41,10 +44,12 @@ mod pace;
 mod parameter;
 #[cfg(feature = "clients")]
 mod poller;
+mod postgresql;
 mod prometheus;
 mod rabbitmq;
 mod redis;
 mod secret;
+mod sql;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
@@ -76,14 +81,18 @@ pub use secret::{Secret, conceal};
 
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
+    &apache_kafka::KIND,
     &azure_queue::KIND,
     &azure_servicebus::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
     &gcp_pubsub::KIND,
+    &kafka::KIND,
     &metrics_api::KIND,
+    &mysql::KIND,
     &nats_jetstream::KIND,
+    &postgresql::KIND,
     &prometheus::KIND,
     &rabbitmq::KIND,
     &redis::ITEMS,
@@ -112,11 +121,10 @@ pub fn parse(
     env: &ResolvedEnv,
 ) -> Result<Trigger, Vec<Problem>> {
     let Some(kind) = kind(name) else {
-        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(vec![Problem {
             field: "type".to_owned(),
             what: format!("no scaler found for type: {:?}", conceal(name)),
-            remedy: format!("use one of {}", known.join(", ")),
+            remedy: "use one of those that `springtide scalers` lists".to_owned(),
         }]);
     };
     kind.parse(owner, metadata, auth, env)

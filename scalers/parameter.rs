@@ -293,6 +293,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same without a word about it, for a relation between fields: `None` where the text is wrong or missing.
+    pub(crate) fn look<T: Field>(&self, parameter: &Parameter) -> Option<T> {
+        match self.find(parameter).map(|(text, _)| text).or(parameter.default) {
+            Some(text) => T::parse(text).ok(),
+            None => T::absent(),
+        }
+    }
+
+    /// Whether a parameter stands both in the metadata and in the authentication.
+    pub(crate) fn is_given_twice(&self, key: &str) -> bool {
+        self.given(key) && self.auth.get(key).is_some_and(|text| !text.expose().trim().is_empty())
+    }
+
     fn remark_on_age(&mut self, parameter: &Parameter) {
         match parameter.age {
             Age::Current => {}

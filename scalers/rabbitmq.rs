@@ -17,7 +17,7 @@ use crate::name::query_escape;
 use crate::oauth2::{ClientCredentials, Issuer};
 use crate::parameter::{Age, Fields, IDENTITY, Parameter, parameters};
 use crate::secret::Secret;
-use crate::tls::{Check, Identity, Tls};
+use crate::tls::{Check, Identity, Tls, UseTls};
 
 mod amqp;
 #[cfg(feature = "clients")]
@@ -63,16 +63,6 @@ choice! {
         Http = "http",
         /// AMQP 0.9.1.
         Amqp = "amqp",
-    }
-}
-
-choice! {
-    /// Whether `ca`, `cert` and `key` are used.
-    enum UseTls {
-        /// They are.
-        Enable = "enable",
-        /// They are not.
-        Disable = "disable",
     }
 }
 
@@ -309,6 +299,12 @@ impl Metadata {
         let query = management::Query { vhost, names, counted, mode: self.mode.unwrap_or(Mode::QueueLength) };
         (management::Management(server), query)
     }
+}
+
+/// How a trigger says who it is over AMQP, by the name of the mechanism.
+#[cfg(all(test, feature = "clients"))]
+pub(crate) fn login(trigger: &crate::Trigger) -> Option<String> {
+    trigger.connection.broker::<amqp::Amqp>().map(|amqp| amqp.login.mechanism().to_string())
 }
 
 #[cfg(all(test, feature = "clients"))]

@@ -1,9 +1,22 @@
 //! TLS with a broker, for every protocol alike: which authorities are trusted, and who we say that we are.
 
+use crate::field::choice;
 use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
 mod client;
+
+#[cfg(feature = "clients")]
+pub(crate) use client::certificates;
+choice! {
+    /// Whether `ca`, `cert` and `key` are used.
+    enum UseTls {
+        /// They are.
+        Enable = "enable",
+        /// They are not.
+        Disable = "disable",
+    }
+}
 
 /// What a trigger says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +42,8 @@ pub(crate) struct Identity {
 pub(crate) enum Check {
     /// By a certificate for its name, from an authority that is trusted.
     Certificate,
+    /// By a certificate from an authority that is trusted, for whatever name.
+    Authority,
     /// Not at all: the user asked for it.
     Nothing,
 }

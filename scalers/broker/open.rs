@@ -1,6 +1,5 @@
 //! Speaking to a broker: connections and answers.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +88,8 @@ pub(crate) enum Active {
     ByLevel,
     /// The number or this other one is compared with it.
     ByLevelOr(f64),
+    /// This other number alone is compared with it.
+    By(f64),
     /// Yes or no.
     Known(bool),
 }
@@ -117,6 +118,7 @@ impl Answer {
             Active::ByLevel => Activity::Compare,
             Active::ByLevelOr(number) if MetricMilli::from_f64(number) > activation => Activity::Known(true),
             Active::ByLevelOr(_) => Activity::Compare,
+            Active::By(number) => Activity::Known(MetricMilli::from_f64(number) > activation),
             Active::Known(active) => Activity::Known(active),
         };
         let target = self.target.map(MetricMilli::from_f64);
@@ -148,7 +150,7 @@ pub(super) async fn listen<B: Client>(broker: &B, queries: &[Query], news: &News
 
 /// Queries as this broker knows them.
 fn typed<B: Client>(queries: &[Query]) -> Vec<&B::Query> {
-    let typed: Vec<&B::Query> = queries.iter().filter_map(|Query(query)| (&**query as &dyn Any).downcast_ref()).collect();
+    let typed: Vec<&B::Query> = queries.iter().filter_map(Query::typed).collect();
     assert_eq!(typed.len(), queries.len(), "a trigger's query and endpoint come from one scaler");
     typed
 }

@@ -13,8 +13,7 @@ use crate::http::{Asker, Session, gather};
 /// An answer, as far as it is read.
 #[derive(Debug, Deserialize)]
 struct Response {
-    #[serde(default)]
-    status: String,
+    status: Option<String>,
     error: Option<String>,
     data: Option<Data>,
 }
@@ -22,8 +21,7 @@ struct Response {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Data {
-    #[serde(default)]
-    result_type: String,
+    result_type: Option<String>,
     #[serde(default)]
     result: Value,
 }
@@ -60,13 +58,15 @@ impl Query {
 
     /// The number of an answer. The error is what there is instead.
     fn number(&self, response: Response) -> Result<f64, String> {
-        if response.status != "success" {
+        // What stands in for Prometheus may leave out what goes without saying: that it succeeded, and that the result is a vector.
+        let is_success = response.status.as_ref().is_none_or(|status| status == "success");
+        let Some(data) = response.data.filter(|_| is_success) else {
             return Err(response.error.unwrap_or_else(|| "neither success nor error; this may be no Prometheus".to_owned()));
-        }
-        let data = response.data.ok_or("nothing")?;
-        let sample = match (data.result_type.as_str(), data.result) {
+        };
+        let sample = match (data.result_type.as_deref().unwrap_or("vector"), data.result) {
             ("vector", Value::Array(mut series)) => match series.len() {
-                0 | 1 => series.pop().map(|mut series| series["value"].take()),
+                0 => None,
+                1 => Some(series.pop().and_then(|mut series| Some(series.get_mut("value")?.take())).unwrap_or_default()),
                 count => {
                     return Err(format!("{count} series (returned multiple elements); make one of them, for example with sum(...)"));
                 }
@@ -77,6 +77,9 @@ impl Query {
         let Some(sample) = sample else {
             return self.otherwise("prometheus metrics 'prometheus' target may be lost, the result is empty".to_owned());
         };
+        if sample.as_array().is_some_and(Vec::is_empty) {
+            return self.otherwise("a series with an empty value".to_owned());
+        }
         // A moment, and the number as a text.
         let number = match sample.get(1) {
             Some(Value::String(text)) => text.parse::<f64>().map_err(|_| format!("{text:?}, which is no number"))?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use springtide_core::reading::{Activity, Sample};
 
 use super::*;
+use crate::broker::Moment;
 use crate::fake::{Fake, MOMENT};
 use crate::trial::{self, Row, read_all};
 use crate::{Error, Problem, ResolvedEnv, Trigger};
@@ -250,6 +251,27 @@ async fn many_queues_of_a_virtual_host_are_one_listing() {
     let answers = read_all(&few, MOMENT).await.expect("it answers");
     assert!(answers.iter().all(Result::is_err), "asked one by one, which this broker does not know");
     assert_eq!(fake.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn ten_thousand_queues_are_twenty_requests() {
+    const QUEUES: u64 = 10_000;
+    let fake = Fake::default();
+    for page in 1..=20 {
+        let items: Vec<String> = (500 * (page - 1)..500 * page).map(|n| queue(&format!("q{n}"), n + 1)).collect();
+        let start = format!("/api/queues/v?page={page}&page_size=500&");
+        fake.answer(&start, 200, format!(r#"{{"page_count":20,"items":[{}]}}"#, items.join(",")));
+    }
+    let host = fake.serve_user().await;
+    let trigger = |n: u64| parse(&format!("queueName=q{n} host=http://{host}/v"), "").expect("fine");
+    let triggers: Vec<Trigger> = (0..QUEUES).map(trigger).collect();
+    // As much time as the debug build may need on a busy machine.
+    let moment = Moment { patience: std::time::Duration::from_secs(60), ..MOMENT };
+    let samples = read_all(&triggers, moment).await.expect("it answers");
+    for (n, sample) in (0..QUEUES).zip(samples) {
+        assert_eq!(sample.expect("listed").metric, MetricMilli::from_count(n + 1));
+    }
+    assert_eq!(fake.asked().len(), 20);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 21] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
@@ -22,12 +22,22 @@ const PACKAGES: [Package; 15] = [
     Package { name: "redis-server", program: "redis-server", reason: "a broker to test against" },
     Package { name: "redis-sentinel", program: "redis-sentinel", reason: "finds the master of several Redis servers" },
     Package { name: "redis-tools", program: "redis-cli", reason: "makes a cluster of Redis servers" },
+    Package { name: "postgresql", program: "pg_ctlcluster", reason: "a database to test against" },
+    Package { name: "postgresql-client", program: "psql", reason: "fills PostgreSQL" },
+    Package { name: "mariadb-server", program: "mariadb-install-db", reason: "a database to test against" },
+    Package { name: "mariadb-client", program: "mariadb", reason: "fills MariaDB" },
+    Package { name: "maven", program: "mvn", reason: "fetches Kafka, a broker to test against" },
+    Package { name: "default-jre-headless", program: "java", reason: "runs Kafka" },
     Package { name: "docker.io", program: "dockerd", reason: "runs the images that docker/ makes" },
     Package { name: "docker.io", program: "docker", reason: "asks the container engine what compose does not" },
     Package { name: "iptables", program: "iptables", reason: "containers' networks" },
     Package { name: "iproute2", program: "ip", reason: "containers' networks" },
     Package { name: "busybox-static", program: "busybox", reason: "the shell of the images that stand in for published ones" },
-    Package { name: "prometheus", program: "prometheus", reason: "reads the daemon's metrics, in docker/compose.yaml" },
+    Package {
+        name: "prometheus",
+        program: "prometheus",
+        reason: "a server to test against; reads the daemon's metrics, in docker/compose.yaml",
+    },
     Package { name: "chromium", program: "chromium", reason: "opens the page, as a person's browser does" },
     Package { name: "chromium-driver", program: "chromedriver", reason: "reads the page for a test" },
 ];

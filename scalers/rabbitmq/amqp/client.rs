@@ -101,6 +101,16 @@ async fn count(channel: &Channel, queue: &str) -> Result<u64, lapin::Error> {
     Ok(u64::from(queue.message_count()))
 }
 
+impl Login {
+    /// How it is said.
+    pub(crate) const fn mechanism(&self) -> SASLMechanism {
+        match self {
+            Self::Password(..) => SASLMechanism::Plain,
+            Self::Certificate => SASLMechanism::External,
+        }
+    }
+}
+
 impl Amqp {
     fn uri(&self) -> Result<AMQPUri, Error> {
         let (scheme, port) = match self.host.scheme.as_str() {
@@ -111,17 +121,15 @@ impl Amqp {
                 return Err(Error::Configure { broker: self.address(), reason });
             }
         };
-        let (userinfo, mechanism) = match &self.login {
-            Login::Password(user, password) => {
-                (AMQPUserInfo { username: user.expose().to_owned(), password: password.expose().to_owned() }, SASLMechanism::Plain)
-            }
-            Login::Certificate => (AMQPUserInfo { username: String::new(), password: String::new() }, SASLMechanism::External),
+        let userinfo = match &self.login {
+            Login::Password(user, password) => AMQPUserInfo { username: user.expose().to_owned(), password: password.expose().to_owned() },
+            Login::Certificate => AMQPUserInfo { username: String::new(), password: String::new() },
         };
         Ok(AMQPUri {
             scheme,
             authority: AMQPAuthority { userinfo, host: self.host.name.clone(), port: self.host.port.unwrap_or(port) },
             vhost: self.vhost.clone(),
-            query: AMQPQueryString { auth_mechanism: Some(mechanism), ..AMQPQueryString::default() },
+            query: AMQPQueryString { auth_mechanism: Some(self.login.mechanism()), ..AMQPQueryString::default() },
         })
     }
 

@@ -94,51 +94,57 @@ fn ensure<const N: usize>(sources: &[Source; N]) -> Result<[PathBuf; N]> {
 }
 
 fn find_or_build(source: &Source) -> Result<PathBuf> {
-    let built = places::testbed()?.join(fingerprint(source.module)?);
-    if let Some(path) = find(source.program, &built) {
+    let given = env::var_os(ASSETS).map(|folder| Path::new(&folder).join(source.program)).filter(|path| path.is_file());
+    if let Some(path) = given {
         return Ok(path);
     }
-    fs::create_dir_all(&built).with_context(|| format!("cannot make the folder {}", built.display()))?;
-    // Several test processes may find the cache empty at the same time: one builds, the others wait.
-    let lock = File::create(built.join("lock")).with_context(|| format!("cannot write in {}", built.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", built.display()))?;
-    find(source.program, &built).map_or_else(|| build(source, &built), Ok)
+    // The module's own files say every version of every dependency.
+    let module = places::sources().join(source.module);
+    cached(&["go.mod", "go.sum"].map(|file| module.join(file)), source.program, |unfinished| build(source, &module, unfinished))
 }
 
-/// What a build depends on: the module's own files say every version of every dependency.
-fn fingerprint(module: &str) -> Result<String> {
+/// What is made once of these files, and lies then in a folder of the cache that is named by their content.
+pub(crate) fn cached(files: &[PathBuf], name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let folder = places::testbed()?.join(fingerprint(files)?);
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // Several test processes may find the cache empty at the same time: one makes it, the others wait.
+    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in {}", folder.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
+    if path.exists() {
+        return Ok(path);
+    }
+    // Made beside and renamed, so that what was cut off leaves nothing that looks whole.
+    let unfinished = folder.join(format!("{name}.unfinished"));
+    make(&unfinished)?;
+    fs::rename(&unfinished, &path).with_context(|| format!("cannot rename {}", unfinished.display()))?;
+    Ok(path)
+}
+
+fn fingerprint(files: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum"] {
-        let path = places::sources().join(module).join(file);
-        hash.update(fs::read(&path).with_context(|| format!("cannot read {}; it is part of the repository", path.display()))?);
+    for path in files {
+        hash.update(fs::read(path).with_context(|| format!("cannot read {}; it is part of the repository", path.display()))?);
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn find(program: &str, built: &Path) -> Option<PathBuf> {
-    let given = env::var_os(ASSETS).map(|folder| Path::new(&folder).join(program)).filter(|path| path.is_file());
-    given.or_else(|| Some(built.join(program)).filter(|path| path.is_file()))
-}
-
-fn build(source: &Source, built: &Path) -> Result<PathBuf> {
+fn build(source: &Source, module: &Path, unfinished: &Path) -> Result<()> {
     let go = go::find_or_fetch().with_context(|| format!("{} has to be built once, with Go", source.program))?;
-    eprintln!("testbed: building {} (once; kept in {})", source.program, built.display());
-    let module = places::sources().join(source.module);
-    // Built beside and renamed, so that a build that was cut off leaves nothing that looks whole.
-    let unfinished = built.join(format!("{}.unfinished", source.program));
+    eprintln!("testbed: building {} (once; kept in {})", source.program, unfinished.with_file_name(source.program).display());
     let mut command = Command::new(&go);
-    command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &linker_flags(&module)?, "-o"]);
-    command.arg(&unfinished).arg(source.package).current_dir(&module);
+    command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &linker_flags(module)?, "-o"]);
+    command.arg(unfinished).arg(source.package).current_dir(module);
     run_go(command).with_context(|| {
         format!(
             "cannot build {} in {}; if a download failed, see that Go's module proxy can be reached (`go env GOPROXY`) and run `cargo xtask setup` again",
             source.program,
             module.display()
         )
-    })?;
-    let path = built.join(source.program);
-    fs::rename(&unfinished, &path).with_context(|| format!("cannot rename {}", unfinished.display()))?;
-    Ok(path)
+    })
 }
 
 /// Leaves out what a debugger would want, and sets the version that go.mod asks for.
