@@ -39,7 +39,7 @@ use crate::field::Amount;
 use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
 use crate::trial::read_all;
-use crate::{AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse};
+use crate::{Around, AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse};
 
 /// So many rows of a hundred must agree, of those that are about what is built.
 const SHARE: usize = 98;
@@ -348,11 +348,14 @@ impl Texts {
             texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
         };
         let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
+        // The machine's identity is asked for here too.
+        let google = Machine { metadata_host: Some(server.to_owned()), project: None };
+        let around = Around { google, ..Around::default() };
         parse(
             &Key::new("default", "object"),
             kind,
             &metadata,
-            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), ..AuthParams::new() },
+            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), around },
             &secrets(&self.env),
         )
     }

@@ -42,6 +42,12 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
     (&["azure-servicebus"], &["cloud", "endpointSuffix"], Unknown, "KEDA reads them beside its declaration"),
     (&["gcp-pubsub"], &["GoogleApplicationCredentials"], Unknown, "KEDA reads it beside its declaration"),
     (
+        &["prometheus"],
+        &["GoogleApplicationCredentials", "azureManagedPrometheusResourceURL", "cloud", "credentials"],
+        Unknown,
+        "KEDA reads them beside its declaration",
+    ),
+    (
         BOTH,
         &[
             "apiKey",

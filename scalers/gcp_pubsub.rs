@@ -7,7 +7,7 @@ use springtide_core::units::MetricMilli;
 use crate::broker::Broker;
 use crate::field::Amount;
 use crate::http::{Login, Place, Server, Trouble};
-use crate::identity::gcp::{Account, AccountKey, Google};
+use crate::identity::gcp::{Account, AccountKey, Google, MONITORING_READ};
 use crate::identity::{Machine, PodIdentity};
 use crate::kind::{Kind, Parsed, TargetKey, activation, target};
 use crate::oauth2::Issuer;
@@ -24,8 +24,6 @@ use resource::{Resource, Sort, is_project};
 /// What it is, for people.
 const NAME: &str = "Cloud Monitoring";
 const MONITORING: &str = "https://monitoring.googleapis.com";
-/// What tokens are to allow.
-const SCOPE: &str = "https://www.googleapis.com/auth/monitoring.read";
 /// How far back a number is looked for, unless told. Numbers come once a minute, and late.
 const HORIZON: Duration = Duration::from_secs(120);
 /// The same with an aggregation, which is over periods of three minutes.
@@ -161,7 +159,7 @@ impl Monitoring {
         let place = match account {
             Err(reason) => Place::Nowhere(NAME, reason),
             Ok(account) => {
-                let logins = vec![Login::Token(Issuer::Google(Google { account, scope: SCOPE }))];
+                let logins = vec![Login::Token(Issuer::Google(Google { account, scope: MONITORING_READ }))];
                 Place::At(Server { name: NAME, base: base.to_owned(), logins, tls: Tls::VERIFIED, timeout: None, trouble: Trouble::Server })
             }
         };

@@ -39,12 +39,14 @@ pub struct Around {
 
 impl PodIdentity {
     /// This one, with what it does not say from the surroundings.
-    #[must_use]
-    pub fn or(self, around: &Around) -> Self {
+    ///
+    /// # Errors
+    /// What is wrong and what to do: the proof of who the daemon is goes to nobody but Microsoft, or whom the daemon's own environment names.
+    pub fn here(self, around: &Around) -> Result<Self, String> {
         match self {
-            Self::AzureWorkload(workload) => Self::AzureWorkload(workload.or(&around.azure)),
-            Self::Gcp(machine) => Self::Gcp(machine.or(&around.google)),
-            aws => aws,
+            Self::AzureWorkload(workload) => workload.here(&around.azure).map(Self::AzureWorkload),
+            Self::Gcp(machine) => Ok(Self::Gcp(machine.or(&around.google))),
+            aws => Ok(aws),
         }
     }
 

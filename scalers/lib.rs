@@ -50,6 +50,8 @@ mod rabbitmq;
 mod redis;
 mod secret;
 mod sql;
+#[cfg(feature = "clients")]
+pub mod store;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]

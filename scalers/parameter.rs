@@ -227,9 +227,22 @@ impl<'a> Fields<'a> {
         self.auth.identity.as_ref()
     }
 
+    /// The same, for a kind that reads some identities and not others: it asks again with [`Self::identity_here`] for one that it reads.
+    pub(crate) const fn identity_of(&self) -> Option<&'a PodIdentity> {
+        self.auth.identity.as_ref()
+    }
+
     /// The same, with what the daemon's surroundings say where the authentication does not.
     pub(crate) fn identity_here(&mut self) -> Option<PodIdentity> {
-        self.identity().map(|identity| identity.clone().or(self.around()))
+        let identity = self.identity()?.clone();
+        match identity.clone().here(self.around()) {
+            Ok(identity) => Some(identity),
+            Err(what) => {
+                let (what, remedy) = what.split_once("; ").unwrap_or((&what, "correct it"));
+                self.problem(IDENTITY, what, remedy);
+                Some(identity)
+            }
+        }
     }
 
     /// What the daemon's surroundings say of identities.
@@ -303,7 +316,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a parameter stands both in the metadata and in the authentication.
     pub(crate) fn is_given_twice(&self, key: &str) -> bool {
-        self.given(key) && self.auth.get(key).is_some_and(|text| !text.expose().trim().is_empty())
+        self.given(key) && self.auth.texts.get(key).is_some_and(|text| !text.expose().trim().is_empty())
     }
 
     fn remark_on_age(&mut self, parameter: &Parameter) {

@@ -91,7 +91,7 @@ async fn respond(State(double): State<Double>, request: Request) -> Response {
     if path == "/token" {
         let Some(claims) = double.claims(&parameter("assertion")) else { return StatusCode::BAD_REQUEST.into_response() };
         let life = claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat);
-        assert_eq!((&claims["scope"], life), (&json!(SCOPE), Some(3600)));
+        assert_eq!((&claims["scope"], life), (&json!(MONITORING_READ), Some(3600)));
         assert_eq!(parameter("grant_type"), "urn:ietf:params:oauth:grant-type:jwt-bearer");
         return axum::Json(json!({"access_token": "ya29.t0ken", "expires_in": 3599})).into_response();
     }

@@ -14,6 +14,15 @@ use crate::oauth2::{Granted, grant};
 #[cfg(feature = "clients")]
 const PUBLIC: &str = "https://login.microsoftonline.com/";
 
+/// Where tokens of Azure's clouds come from.
+const AUTHORITIES: [&str; 5] = [
+    "https://login.microsoftonline.com",
+    "https://login.microsoftonline.us",
+    "https://login.chinacloudapi.cn",
+    "https://login.partner.microsoftonline.cn",
+    "https://login.microsoftonline.de",
+];
+
 /// Who the daemon is to Azure: what a TriggerAuthentication says, and for the rest what Azure's webhook puts into the daemon's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Workload {
@@ -29,15 +38,28 @@ pub struct Workload {
 
 impl Workload {
     /// This one, with what it does not say from the surroundings. As in KEDA, another authority counts only together with a tenant.
-    #[must_use]
-    pub fn or(self, around: &Self) -> Self {
+    ///
+    /// # Errors
+    /// Another authority that is neither Microsoft's nor the one of the surroundings: who controls it could be the daemon to Azure.
+    pub fn here(self, around: &Self) -> Result<Self, String> {
         let authority = self.authority.filter(|_| self.tenant.is_some());
-        Self {
+        let is_trusted = |given: &String| {
+            let origin = |text: &str| url::Url::parse(text).ok().map(|url| url.origin().ascii_serialization());
+            let (given, own) = (origin(given), around.authority.as_deref().and_then(origin));
+            given.is_some() && (given == own || AUTHORITIES.iter().any(|known| given.as_deref() == Some(known)))
+        };
+        if authority.as_ref().is_some_and(|given| !is_trusted(given)) {
+            let known = AUTHORITIES.join(", ");
+            return Err(format!(
+                "identityAuthorityHost is none of {known}; write one of these, or set AZURE_AUTHORITY_HOST in the daemon's environment"
+            ));
+        }
+        Ok(Self {
             client: self.client.or_else(|| around.client.clone()),
             authority: authority.or_else(|| around.authority.clone()),
             tenant: self.tenant.or_else(|| around.tenant.clone()),
             token_file: self.token_file.or_else(|| around.token_file.clone()),
-        }
+        })
     }
 }
 
@@ -110,15 +132,22 @@ mod tests {
 
     #[test]
     fn what_is_given_goes_before_what_is_around() {
-        let around = Workload { token_file: Some("/token".into()), ..workload("id", "tenant", "https://login") };
+        let around = Workload { token_file: Some("/token".into()), ..workload("id", "tenant", "https://login.own/") };
         for (given, client, tenant, authority) in [
-            (workload("", "", ""), "id", "tenant", "https://login"),
-            (workload("other", "", ""), "other", "tenant", "https://login"),
-            (workload("other", "theirs", "https://there"), "other", "theirs", "https://there"),
-            (workload("", "", "https://there"), "id", "tenant", "https://login"),
+            (workload("", "", ""), "id", "tenant", "https://login.own/"),
+            (workload("other", "", ""), "other", "tenant", "https://login.own/"),
+            (workload("", "theirs", "https://login.own"), "id", "theirs", "https://login.own"),
+            (workload("other", "theirs", "https://login.microsoftonline.us/"), "other", "theirs", "https://login.microsoftonline.us/"),
+            (workload("", "", "https://there"), "id", "tenant", "https://login.own/"),
         ] {
             let expected = Workload { token_file: Some("/token".into()), ..workload(client, tenant, authority) };
-            assert_eq!(given.clone().or(&around), expected, "{given:?}");
+            assert_eq!(given.clone().here(&around), Ok(expected), "{given:?}");
+        }
+        for authority in
+            ["https://there", "http://login.microsoftonline.com", "https://login.microsoftonline.com.there/", "login.microsoftonline.com"]
+        {
+            let refused = workload("", "theirs", authority).here(&around).expect_err(authority);
+            assert!(refused.contains("AZURE_AUTHORITY_HOST"), "{refused}");
         }
     }
 

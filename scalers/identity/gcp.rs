@@ -24,6 +24,8 @@ use crate::secret::Secret;
 const METADATA: &str = "metadata.google.internal";
 /// Where service accounts' tokens come from, where the key does not say.
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
+/// A token that may read what Cloud Monitoring has.
+pub(crate) const MONITORING_READ: &str = "https://www.googleapis.com/auth/monitoring.read";
 /// For how long a token is asked for: the longest that Google gives.
 #[cfg(feature = "clients")]
 const LIFE_S: i64 = 3600;
