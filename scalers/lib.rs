@@ -67,6 +67,8 @@ mod pages;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
 #[cfg(all(test, feature = "clients"))]
+mod seeded;
+#[cfg(all(test, feature = "clients"))]
 mod trial;
 
 pub use broker::{Endpoint, Query};

@@ -75,8 +75,10 @@ fn form_text(text: &str) -> String {
 }
 
 fn set(request: &mut Request, name: HeaderName, text: &str) -> Result<(), String> {
-    let value = HeaderValue::from_str(text)
+    let mut value = HeaderValue::from_str(text)
         .map_err(|_| format!("what goes into the header {name} has a control character; correct the connection string"))?;
+    // Then no library prints it.
+    value.set_sensitive(name == AUTHORIZATION);
     request.headers_mut().insert(name, value);
     Ok(())
 }
