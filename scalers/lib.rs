@@ -48,6 +48,7 @@ mod postgresql;
 mod prometheus;
 mod rabbitmq;
 mod redis;
+mod schema;
 mod secret;
 mod sql;
 #[cfg(feature = "clients")]
