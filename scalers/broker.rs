@@ -184,6 +184,15 @@ impl Query {
     }
 }
 
+#[cfg(test)]
+impl Query {
+    /// The query as its scaler knows it.
+    pub(crate) fn as_known<Q: 'static>(&self) -> Option<&Q> {
+        let query: &dyn Any = &*self.0;
+        query.downcast_ref()
+    }
+}
+
 impl PartialEq for Endpoint {
     fn eq(&self, other: &Self) -> bool {
         let other: &dyn Any = &*other.0;

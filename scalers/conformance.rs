@@ -39,7 +39,7 @@ use crate::field::Amount;
 use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
 use crate::trial::read_all;
-use crate::{AuthParams, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, parse};
+use crate::{Around, AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse};
 
 /// So many rows of a hundred must agree, of those that are about what is built.
 const SHARE: usize = 98;
@@ -127,12 +127,13 @@ impl Identity {
             "aws" => PodIdentity::Aws { role: words.role_arn, external_id: words.external_id },
             "aws-eks" => PodIdentity::AwsEks { role: words.role_arn },
             // The first is what it was called once.
-            "azure" | "azure-workload" => PodIdentity::AzureWorkload {
+            "azure" | "azure-workload" => PodIdentity::AzureWorkload(Workload {
                 client: words.identity_id,
                 tenant: words.identity_tenant_id,
                 authority: words.identity_authority_host,
-            },
-            "gcp" => PodIdentity::Gcp,
+                token_file: None,
+            }),
+            "gcp" => PodIdentity::Gcp(Machine::default()),
             "none" | "" => return None,
             other => panic!("no provider is called {other}"),
         })
@@ -155,10 +156,12 @@ type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), St
 
 /// How values are read: the kinds that are read alike, and the function.
 const READERS: &[(&[&str], Reader)] = &[
+    (&["azure-queue"], by_account),
     (&["cron"], by_clock),
     (&["external"], by_connections),
+    (&["gcp-pubsub"], by_question),
     (&["kafka"], of_offsets),
-    (&["metrics-api", "nats-jetstream", "prometheus"], over_http),
+    (&["azure-servicebus", "metrics-api", "nats-jetstream", "prometheus"], over_http),
     (&["rabbitmq"], of_queues),
     (&["redis-streams"], over_redis),
 ];
@@ -197,6 +200,46 @@ fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample,
         let (one, other) = (one.map_err(|problems| format!("{problems:?}"))?, other?);
         let connections = if one.connection == other.connection { 1.0 } else { 2.0 };
         Ok((Answer::number(connections).sample(one.activation, MOMENT.now), one))
+    }
+    .boxed()
+}
+
+/// Whether a Pub/Sub trigger asks for just what is given, of which some may be left out: 1 if so, and 0 otherwise.
+fn by_question(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        #[serde(default)]
+        project: Option<String>,
+        id: Option<String>,
+        metric: Option<String>,
+    }
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), Given::deserialize(&case.given));
+    async move {
+        let trigger = trigger.map_err(|problems| format!("{problems:?}"))?;
+        let Given { project, id, metric } = given.map_err(|error| error.to_string())?;
+        let asked = crate::gcp_pubsub::tests::asked(&trigger);
+        let is_same = id.is_none_or(|id| (project, id) == (asked.0, asked.1)) && metric.is_none_or(|metric| metric == asked.2);
+        Ok((Answer::number(f64::from(u8::from(is_same))).sample(trigger.activation, MOMENT.now), trigger))
+    }
+    .boxed()
+}
+
+/// One read of a storage account whose queue has `given.count` messages, of which it shows `given.seen`.
+fn by_account(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        count: u32,
+        seen: usize,
+    }
+    let (kind, texts, given) = (kind.to_owned(), case.texts(), Given::deserialize(&case.given));
+    async move {
+        let Given { count, seen } = given.map_err(|error| error.to_string())?;
+        let account = crate::azure_queue::tests::Double::serve("a", "a2V5").await;
+        account.set("q", count, seen);
+        let trigger = texts.trigger(&kind, &account.address).map_err(|problems| format!("{problems:?}"))?;
+        read(trigger, MOMENT).await
     }
     .boxed()
 }
@@ -305,11 +348,14 @@ impl Texts {
             texts.iter().map(|(key, text)| (key.clone(), Secret::from(there(text)))).collect()
         };
         let metadata = self.metadata.iter().map(|(key, text)| (key.clone(), there(text))).collect();
+        // The machine's identity is asked for here too.
+        let google = Machine { metadata_host: Some(server.to_owned()), project: None };
+        let around = Around { google, ..Around::default() };
         parse(
             &Key::new("default", "object"),
             kind,
             &metadata,
-            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone() },
+            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), around },
             &secrets(&self.env),
         )
     }

@@ -15,8 +15,21 @@ fn example(kind: &Kind) -> BTreeMap<String, String> {
     kind.example.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
+/// What the example's authentication gives, where its metadata are not enough: some secrets stand in no metadata.
+fn example_auth(kind: &Kind) -> BTreeMap<String, String> {
+    if parse(&Key::new("default", "object"), kind.name, &example(kind), &AuthParams::new(), &ResolvedEnv::new()).is_ok() {
+        return BTreeMap::new();
+    }
+    kind.example_auth.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+}
+
 fn trigger(kind: &Kind, metadata: &BTreeMap<String, String>) -> Trigger {
-    parse(&Key::new("default", "object"), kind.name, metadata, &AuthParams::new(), &ResolvedEnv::new())
+    trigger_with(kind, metadata, &example_auth(kind))
+}
+
+fn trigger_with(kind: &Kind, metadata: &BTreeMap<String, String>, auth: &BTreeMap<String, String>) -> Trigger {
+    let auth: AuthParams = auth.iter().map(|(key, text)| (key.clone(), Secret::from(text.as_str()))).collect();
+    parse(&Key::new("default", "object"), kind.name, metadata, &auth, &ResolvedEnv::new())
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", kind.name))
 }
 
@@ -86,7 +99,8 @@ fn an_identity_that_a_kind_does_not_read_is_a_problem() {
 
 /// The kinds that ask a broker: those whose example has an address.
 fn kinds_with_a_broker() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().copied().filter(|kind| kind.example.iter().any(|(key, text)| moved_text(key, text, ":").is_some()))
+    let has_address = |(key, text): (&String, &String)| moved_text(key, text, ":").is_some();
+    KINDS.iter().copied().filter(move |kind| example(kind).iter().any(has_address) || example_auth(kind).iter().any(has_address))
 }
 
 /// A text with its address replaced by ours, if it is a URL, hosts with ports, or one of a host and a port.
@@ -106,13 +120,13 @@ fn moved_text(key: &str, text: &str, address: &str) -> Option<String> {
 
 /// The example, with its broker moved to an address of ours.
 fn moved(kind: &Kind, address: &str) -> Trigger {
-    let mut metadata = example(kind);
-    for (key, text) in &mut metadata {
+    let (mut metadata, mut auth) = (example(kind), example_auth(kind));
+    for (key, text) in metadata.iter_mut().chain(&mut auth) {
         if let Some(moved) = moved_text(key, text, address) {
             *text = moved;
         }
     }
-    trigger(kind, &metadata)
+    trigger_with(kind, &metadata, &auth)
 }
 
 async fn first_reading(trigger: Trigger, patience: Duration) -> Reading {

@@ -38,6 +38,15 @@ const REDIS: &[&str] = &["redis", "redis-cluster", "redis-cluster-streams", "red
 
 /// Kinds, parameters, what differs, and why.
 const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
+    (&["azure-queue"], &["cloud"], Unknown, "KEDA reads it beside its declaration"),
+    (&["azure-servicebus"], &["cloud", "endpointSuffix"], Unknown, "KEDA reads them beside its declaration"),
+    (&["gcp-pubsub"], &["GoogleApplicationCredentials"], Unknown, "KEDA reads it beside its declaration"),
+    (
+        &["prometheus"],
+        &["GoogleApplicationCredentials", "azureManagedPrometheusResourceURL", "cloud", "credentials"],
+        Unknown,
+        "KEDA reads them beside its declaration",
+    ),
     (
         BOTH,
         &[

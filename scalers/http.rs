@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::oauth2::ClientCredentials;
+use crate::azure::{NamespaceKey, StorageKey};
+use crate::oauth2::Issuer;
 use crate::secret::Secret;
 use crate::tls::Tls;
 
@@ -13,8 +14,10 @@ mod client;
 mod manner;
 
 pub(crate) use address::Address;
+#[cfg(any(test, feature = "clients"))]
+pub(crate) use address::segment;
 #[cfg(feature = "clients")]
-pub(crate) use client::{Asker, Session, bounded, gather};
+pub(crate) use client::{Answered, Asker, Question, Session, bounded, gather, verified};
 pub(crate) use manner::{Headers, Manner, PARAMETERS, Texts};
 
 /// A server. Two that are equal share a client, and with it their connections.
@@ -38,12 +41,34 @@ pub(crate) struct Server {
 pub(crate) enum Login {
     Password(Secret, Option<Secret>),
     Bearer(Secret),
-    Token(ClientCredentials),
+    /// A token that somebody gives us.
+    Token(Issuer),
     /// A header of this name.
     Header(String, Secret),
     /// A parameter of this name in the URL's query.
     Parameter(String, Secret),
-    WorkloadIdentity,
+    /// A signature of each request by the key of a storage account.
+    StorageKey(StorageKey),
+    /// A signature by a key of a Service Bus namespace.
+    NamespaceKey(NamespaceKey),
+}
+
+/// A server, or why there is none. A text that is read only when the server is asked is no reason to refuse a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    At(Server),
+    /// What it would be, for people, and what is wrong, with what to do; never with a secret.
+    Nowhere(&'static str, String),
+}
+
+impl Place {
+    /// Where it is, for people.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::At(server) => server.address(),
+            Self::Nowhere(name, _) => (*name).to_owned(),
+        }
+    }
 }
 
 /// Whom a server's own errors (5xx) are about.

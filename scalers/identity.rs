@@ -1,5 +1,11 @@
 //! Who a trigger is to a cloud: what its TriggerAuthentication's `podIdentity` says, typed and without the object's other words.
 
+pub(crate) mod azure;
+pub(crate) mod gcp;
+
+pub use azure::Workload;
+pub use gcp::Machine;
+
 /// An identity that the cloud gives to a pod: the daemon's own, or a role that it may take on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PodIdentity {
@@ -17,27 +23,41 @@ pub enum PodIdentity {
         role: Option<String>,
     },
     /// `azure-workload`: by the daemon's federated token.
-    AzureWorkload {
-        /// The identity's client id, where it is not the one that the environment names.
-        client: Option<String>,
-        /// Its tenant, likewise.
-        tenant: Option<String>,
-        /// Where tokens come from, likewise.
-        authority: Option<String>,
-    },
+    AzureWorkload(Workload),
     /// `gcp`: the daemon's own.
-    Gcp,
+    Gcp(Machine),
+}
+
+/// What the daemon's surroundings say of its identities: clouds' webhooks put it there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// To Azure.
+    pub azure: Workload,
+    /// To Google.
+    pub google: Machine,
 }
 
 impl PodIdentity {
+    /// This one, with what it does not say from the surroundings.
+    ///
+    /// # Errors
+    /// What is wrong and what to do: the proof of who the daemon is goes to nobody but Microsoft, or whom the daemon's own environment names.
+    pub fn here(self, around: &Around) -> Result<Self, String> {
+        match self {
+            Self::AzureWorkload(workload) => workload.here(&around.azure).map(Self::AzureWorkload),
+            Self::Gcp(machine) => Ok(Self::Gcp(machine.or(&around.google))),
+            aws => Ok(aws),
+        }
+    }
+
     /// The word for it in a TriggerAuthentication.
     #[must_use]
     pub const fn provider(&self) -> &'static str {
         match self {
             Self::Aws { .. } => "aws",
             Self::AwsEks { .. } => "aws-eks",
-            Self::AzureWorkload { .. } => "azure-workload",
-            Self::Gcp => "gcp",
+            Self::AzureWorkload(_) => "azure-workload",
+            Self::Gcp(_) => "gcp",
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::field::{List, choice};
 use crate::kafka::cluster::{ACTIVATION, Access, DEFAULT_TARGET, Dialect, LAG_THRESHOLD, Login, Subject};
 use crate::kind::{Kind, Parsed};
-use crate::oauth2::ClientCredentials;
+use crate::oauth2::{ClientCredentials, Issuer};
 use crate::parameter::{Field, Fields, Misfit, parameters};
 use crate::secret::Secret;
 use crate::tls::Check;
@@ -165,7 +165,7 @@ impl Metadata {
         }
         let ((client_id, client_secret), token_url) = (pair?, self.token_url?);
         let credentials = ClientCredentials::new(token_url, client_id, client_secret, self.scopes, None);
-        Some(Login::Token(credentials, self.extensions.map(|Extensions(pairs)| pairs).unwrap_or_default()))
+        Some(Login::Token(Issuer::Credentials(credentials), self.extensions.map(|Extensions(pairs)| pairs).unwrap_or_default()))
     }
 }
 

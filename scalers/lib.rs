@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use springtide_core::name::Key;
 
 mod apache_kafka;
+mod azure;
+mod azure_queue;
+mod azure_servicebus;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
@@ -21,6 +24,7 @@ mod cron;
 mod error;
 mod external;
 mod field;
+mod gcp_pubsub;
 mod http;
 mod identity;
 mod kafka;
@@ -47,6 +51,8 @@ mod redis;
 mod schema;
 mod secret;
 mod sql;
+#[cfg(feature = "clients")]
+pub mod store;
 mod tls;
 
 #[cfg(all(test, feature = "clients"))]
@@ -62,12 +68,14 @@ mod pages;
 #[cfg(all(test, feature = "clients"))]
 mod polling;
 #[cfg(all(test, feature = "clients"))]
+mod seeded;
+#[cfg(all(test, feature = "clients"))]
 mod trial;
 
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
-pub use identity::PodIdentity;
+pub use identity::{Around, Machine, PodIdentity, Workload};
 pub use kind::{Kind, TargetKey, Trigger};
 #[cfg(feature = "clients")]
 pub use pace::Pace;
@@ -79,9 +87,12 @@ pub use secret::{Secret, conceal};
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
     &apache_kafka::KIND,
+    &azure_queue::KIND,
+    &azure_servicebus::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
+    &gcp_pubsub::KIND,
     &kafka::KIND,
     &metrics_api::KIND,
     &mysql::KIND,

@@ -1,13 +1,26 @@
-//! Tokens by OAuth2's client credentials grant (RFC 6749, 4.4), for brokers that are asked over HTTP.
+//! Tokens for brokers that are asked over HTTP: by OAuth2's client credentials grant (RFC 6749, 4.4), or from a cloud that knows us.
 
 use crate::field::{List, Pairs};
+use crate::identity::azure::Federated;
+use crate::identity::gcp::Google;
 use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
 mod client;
 
 #[cfg(feature = "clients")]
-pub(crate) use client::Token;
+pub(crate) use client::{Granted, Token, grant};
+
+/// Who gives us a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Issuer {
+    /// A provider that the trigger names.
+    Credentials(ClientCredentials),
+    /// Microsoft's, by the daemon's federated token.
+    Azure(Federated),
+    /// Google's, by a service account's key or on a machine of Google's.
+    Google(Google),
+}
 
 /// Who asks whom for a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 use springtide_core::name::Key;
 
-use crate::identity::PodIdentity;
+use crate::identity::{Around, PodIdentity};
 use crate::secret::{Secret, conceal};
 
 /// What a trigger's authentication resolved to.
@@ -20,6 +20,8 @@ pub struct AuthParams {
     pub texts: BTreeMap<String, Secret>,
     /// Who the trigger is to a cloud, if its authentication says so.
     pub identity: Option<PodIdentity>,
+    /// What the daemon's surroundings say of identities.
+    pub around: Around,
 }
 
 impl AuthParams {
@@ -38,7 +40,7 @@ impl<const N: usize> From<[(String, Secret); N]> for AuthParams {
 
 impl FromIterator<(String, Secret)> for AuthParams {
     fn from_iter<T: IntoIterator<Item = (String, Secret)>>(texts: T) -> Self {
-        Self { texts: texts.into_iter().collect(), identity: None }
+        Self { texts: texts.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -223,6 +225,29 @@ impl<'a> Fields<'a> {
     pub(crate) fn identity(&mut self) -> Option<&'a PodIdentity> {
         self.asked_identity = true;
         self.auth.identity.as_ref()
+    }
+
+    /// The same, for a kind that reads some identities and not others: it asks again with [`Self::identity_here`] for one that it reads.
+    pub(crate) const fn identity_of(&self) -> Option<&'a PodIdentity> {
+        self.auth.identity.as_ref()
+    }
+
+    /// The same, with what the daemon's surroundings say where the authentication does not.
+    pub(crate) fn identity_here(&mut self) -> Option<PodIdentity> {
+        let identity = self.identity()?.clone();
+        match identity.clone().here(self.around()) {
+            Ok(identity) => Some(identity),
+            Err(what) => {
+                let (what, remedy) = what.split_once("; ").unwrap_or((&what, "correct it"));
+                self.problem(IDENTITY, what, remedy);
+                Some(identity)
+            }
+        }
+    }
+
+    /// What the daemon's surroundings say of identities.
+    pub(crate) fn around(&self) -> &'a Around {
+        &self.auth.around
     }
 
     /// Takes down a problem.

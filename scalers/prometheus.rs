@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use crate::azure::Cloud;
 use crate::broker::Broker;
 use crate::http::{self, Address, Headers, Login, Manner, Server, Texts, Trouble};
 use crate::kind::{Kind, Parsed, TargetKey, activation, target};
 use crate::parameter::{Fields, parameters};
+use crate::secret::Secret;
 
 #[cfg(feature = "clients")]
 mod client;
+mod cloud;
 
 pub(crate) static KIND: Kind = Kind {
     name: "prometheus",
@@ -44,6 +47,14 @@ parameters! {
         ignore_null: bool = "ignoreNullValues", from Metadata, default "true";
         /// The tenant at Cortex.
         cortex_tenant: Option<String> = "cortexOrgID", from Metadata, but removed "write customHeaders: X-Scope-OrgID=TENANT";
+        /// The cloud of Azure's managed Prometheus, with podIdentity azure-workload; capitals do not count.
+        cloud: Option<Cloud> = "cloud", from Metadata;
+        /// In a private cloud of Azure's, what a token for the server is good for.
+        azure_resource: Option<String> = "azureManagedPrometheusResourceURL", from Metadata;
+        /// The key of a Google service account as JSON, for Google's managed Prometheus.
+        credentials: Option<Secret> = "credentials", from Metadata Environment;
+        /// The same.
+        application_credentials: Option<Secret> = "GoogleApplicationCredentials", from Auth;
         /// The region of Amazon's managed Prometheus; its signed requests are not built yet.
         region: Option<String> = "awsRegion", from Metadata Auth;
         /// Whose identity Amazon is shown; not built yet.
@@ -63,8 +74,14 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
         fields.problem("serverAddress", "has a query", "write its parameters in queryParameters");
     }
     let manner = Manner::read(fields);
+    let login = manner.as_ref().and_then(|manner| {
+        let key = draft.application_credentials.clone().flatten().or(draft.credentials.clone().flatten());
+        let words = cloud::Words { cloud: draft.cloud.flatten(), resource: draft.azure_resource.clone().flatten(), key };
+        cloud::login(fields, words, !manner.logins.is_empty() || manner.tls.identity.is_some() || manner.tls.authority.is_some())
+    });
     let (Metadata { server: address, query, namespace, headers, parameters, ignore_null, .. }, manner) = (draft.finish()?, manner?);
     let mut logins = manner.logins_at(&address);
+    logins.extend(login);
     logins.extend(headers.unwrap_or_default().0.into_iter().map(|(name, text)| Login::Header(name, text)));
     let Manner { tls, timeout, .. } = manner;
     let base = format!("{}{}", address.origin, address.path.trim_end_matches('/'));

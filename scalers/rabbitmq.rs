@@ -10,10 +10,12 @@ use springtide_core::units::MetricMilli;
 
 use crate::field::{List, Pairs, choice};
 use crate::http::{Login, Server, Trouble};
+use crate::identity::PodIdentity;
+use crate::identity::azure::Federated;
 use crate::kind::{Kind, Parsed, TargetKey, activation, target};
 use crate::name::query_escape;
-use crate::oauth2::ClientCredentials;
-use crate::parameter::{Age, Fields, Parameter, parameters};
+use crate::oauth2::{ClientCredentials, Issuer};
+use crate::parameter::{Age, Fields, IDENTITY, Parameter, parameters};
 use crate::secret::Secret;
 use crate::tls::{Check, Identity, Tls, UseTls};
 
@@ -123,11 +125,16 @@ fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
     draft.protocol = draft.settle_protocol(fields);
     draft.check_protocol(fields);
     draft.check_login(fields);
+    // Only then an identity is of any use here.
+    let identity = match &draft.workload_identity_resource {
+        Some(Some(resource)) => draft.identity(fields, resource.expose()),
+        _ => None,
+    };
     let metadata = draft.finish()?;
     let name = format!("rabbitmq-{}", query_escape(&metadata.queue_name));
     Some(match metadata.protocol {
         Protocol::Http => {
-            let (broker, query) = metadata.management();
+            let (broker, query) = metadata.management(identity);
             Parsed::new(broker, query, name)
         }
         Protocol::Amqp | Protocol::Auto => {
@@ -213,6 +220,21 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Who asks Azure for a token that is good for RabbitMQ.
+    fn identity(&self, fields: &mut Fields<'_>, resource: &str) -> Option<Federated> {
+        match fields.identity_here() {
+            Some(PodIdentity::AzureWorkload(identity)) => Some(Federated::new(identity, resource)),
+            None => Some(Federated::new(fields.around().azure.clone(), resource)),
+            Some(other) => {
+                let what = format!("provider {} is not read by rabbitmq together with workloadIdentityResource", other.provider());
+                fields.problem(IDENTITY, what, "use azure-workload");
+                None
+            }
+        }
+    }
+}
+
 impl Metadata {
     fn tls(&self) -> Tls {
         let check = if self.unsafe_ssl { Check::Nothing } else { Check::Certificate };
@@ -246,7 +268,7 @@ impl Metadata {
         (amqp::Amqp { host, vhost, login, tls, timeout }, self.queue_name)
     }
 
-    fn management(self) -> (management::Management, management::Query) {
+    fn management(self, identity: Option<Federated>) -> (management::Management, management::Query) {
         let (tls, vhost, timeout) = (self.tls(), self.vhost(), self.timeout());
         let names = if self.use_regex {
             management::Names::Pattern { pattern: self.queue_name, page_size: self.page_size, operation: self.operation }
@@ -254,9 +276,10 @@ impl Metadata {
             management::Names::One(self.queue_name)
         };
         let login = if let (Some(token_url), Some(client_id), Some(client_secret)) = (self.token_uri, self.client_id, self.client_secret) {
-            Some(Login::Token(ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params)))
-        } else if self.workload_identity_resource.is_some() {
-            Some(Login::WorkloadIdentity)
+            let credentials = ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params);
+            Some(Login::Token(Issuer::Credentials(credentials)))
+        } else if let Some(identity) = identity {
+            Some(Login::Token(Issuer::Azure(identity)))
         } else if let Some((user, password)) = self.username.zip(self.password) {
             Some(Login::Password(user, Some(password)))
         } else if let Some(user) = self.host.user.clone() {

@@ -8,6 +8,7 @@ mod resolve;
 mod scaled;
 mod standing;
 mod state;
+mod stores;
 mod surroundings;
 mod tell;
 mod turn;
@@ -172,7 +173,7 @@ impl Daemon {
             dispatcher: Dispatcher::new(Actor::new(client.clone(), Arc::clone(&clouds)), done_tx),
             reports: report::start(client.clone(), leadership, identity),
             layers: Layers::new(settings, rivals::look(client.clone())),
-            resolver: Resolver::new(client.clone(), &settings.namespace, resolved_tx),
+            resolver: Resolver::new(client.clone(), &settings.namespace, settings.identities.around(), resolved_tx),
             client,
             clouds,
             ready,

@@ -1,7 +1,7 @@
 //! Who a trigger is to a cloud, from the words of a TriggerAuthentication to the scalers' type. For the daemon and for those that only read files alike.
 
 use springtide_api::keda::authentication::{self, IdentityOwner, IdentityProvider};
-use springtide_scalers::PodIdentity;
+use springtide_scalers::{Machine, PodIdentity, Workload};
 
 /// Whether the role is that of the target's ServiceAccount, which only a cluster tells.
 #[must_use]
@@ -22,12 +22,13 @@ pub fn typed(identity: &authentication::PodIdentity, role: Option<String>) -> Op
         IdentityProvider::Aws if is_workloads(identity) => PodIdentity::Aws { role, external_id: None },
         IdentityProvider::Aws => PodIdentity::Aws { role: given(&identity.role_arn), external_id: given(&identity.external_id) },
         IdentityProvider::AwsEks => PodIdentity::AwsEks { role },
-        IdentityProvider::AzureWorkload => PodIdentity::AzureWorkload {
+        IdentityProvider::AzureWorkload => PodIdentity::AzureWorkload(Workload {
             client: given(&identity.identity_id),
             tenant: given(&identity.identity_tenant_id),
             authority: given(&identity.identity_authority_host),
-        },
-        IdentityProvider::Gcp => PodIdentity::Gcp,
+            token_file: None,
+        }),
+        IdentityProvider::Gcp => PodIdentity::Gcp(Machine::default()),
         IdentityProvider::None => return None,
     })
 }
@@ -42,7 +43,7 @@ mod tests {
         for (words, expected) in [
             (r#"{"provider":"none"}"#, None),
             (r#"{"provider":"nonsense"}"#, None),
-            (r#"{"provider":"gcp"}"#, Some(PodIdentity::Gcp)),
+            (r#"{"provider":"gcp"}"#, Some(PodIdentity::Gcp(Machine::default()))),
             (r#"{"provider":"aws","roleArn":"","externalID":""}"#, Some(own)),
             (
                 r#"{"provider":"aws","roleArn":"arn:x","externalID":"e"}"#,
@@ -52,11 +53,12 @@ mod tests {
             (r#"{"provider":"aws-eks"}"#, Some(PodIdentity::AwsEks { role: role.clone() })),
             (
                 r#"{"provider":"azure-workload","identityId":"c","identityTenantId":"t","identityAuthorityHost":"https://a/"}"#,
-                Some(PodIdentity::AzureWorkload {
+                Some(PodIdentity::AzureWorkload(Workload {
                     client: Some("c".to_owned()),
                     tenant: Some("t".to_owned()),
                     authority: Some("https://a/".to_owned()),
-                }),
+                    token_file: None,
+                })),
             ),
         ] {
             let identity = serde_json::from_str(words).expect(words);

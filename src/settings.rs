@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use springtide_scalers::{Around, Machine, Workload};
 
 use crate::planning::Planning;
 
@@ -52,6 +53,10 @@ pub struct Settings {
     #[arg(long, env = "SPRINGTIDE_KWOK_REFUSE_EVERY", value_name = "N")]
     pub kwok_refuse_every: Option<NonZeroU32>,
 
+    /// Who the daemon is to clouds.
+    #[command(flatten)]
+    pub identities: Identities,
+
     /// How nodes are planned.
     #[command(flatten)]
     pub planning: Planning,
@@ -71,6 +76,51 @@ pub struct HealthAddress {
     /// Where the kubelet finds health and readiness (`/healthz`, `/readyz`).
     #[arg(long, env = "SPRINGTIDE_HEALTH_ADDRESS", default_value = "0.0.0.0:8081", value_name = "IP:PORT")]
     pub health_address: SocketAddr,
+}
+
+/// Who the daemon is to clouds, for triggers and stores of secrets with `podIdentity`. The variables have the names under which clouds' own webhooks set them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Identities {
+    /// The client id of the daemon's Azure workload identity.
+    #[arg(long, env = "AZURE_CLIENT_ID", value_name = "ID")]
+    pub azure_client_id: Option<String>,
+
+    /// Its tenant.
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID")]
+    pub azure_tenant_id: Option<String>,
+
+    /// Where Azure's tokens come from; those of its public cloud unless given.
+    #[arg(long, env = "AZURE_AUTHORITY_HOST", value_name = "URL")]
+    pub azure_authority_host: Option<String>,
+
+    /// The file with the token of the daemon's ServiceAccount that Azure takes.
+    #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", value_name = "FILE")]
+    pub azure_federated_token_file: Option<PathBuf>,
+
+    /// Google's metadata server; found by its usual name unless given.
+    #[arg(long, env = "GCE_METADATA_HOST", value_name = "HOST")]
+    pub gce_metadata_host: Option<String>,
+
+    /// The Google Cloud project of names without one; that of the metadata server unless given.
+    #[arg(long, env = "CLOUDSDK_CORE_PROJECT", value_name = "PROJECT")]
+    pub google_project: Option<String>,
+}
+
+impl Identities {
+    /// What scalers are told of it. An empty text is the same as none.
+    #[must_use]
+    pub fn around(&self) -> Around {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Around {
+            azure: Workload {
+                client: given(&self.azure_client_id),
+                tenant: given(&self.azure_tenant_id),
+                authority: given(&self.azure_authority_host),
+                token_file: self.azure_federated_token_file.clone().filter(|file| !file.as_os_str().is_empty()),
+            },
+            google: Machine { metadata_host: given(&self.gce_metadata_host), project: given(&self.google_project) },
+        }
+    }
 }
 
 /// A layer of the daemon.

@@ -1,11 +1,14 @@
 //! Addresses of servers, as triggers write them.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::Login;
 use crate::parameter::{Field, Misfit};
 use crate::secret::Secret;
+
+/// What stays as it is in one segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An address over HTTP, taken apart. It may hold a login, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,6 +40,11 @@ impl Field for Address {
     }
 }
 
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    utf8_percent_encode(name, SEGMENT).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +59,7 @@ mod tests {
         let plain = address("http://Host:80");
         assert_eq!((plain.origin.as_str(), plain.path.as_str(), plain.query, plain.login), ("http://host", "/", None, None));
         assert_eq!(address("http://[::1]:9090/").origin, "http://[::1]:9090");
+        assert_eq!((segment("/"), segment("a b/c"), segment("plain-1.x_~")), ("%2F".into(), "a%20b%2Fc".into(), "plain-1.x_~".into()));
         for bad in ["host:9090", "ftp://host/", "http://", "http://<prometheus-host>:9090", "/api", "http://h:99999/"] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }

@@ -5,16 +5,20 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::iter;
 use futures::{FutureExt as _, StreamExt as _};
-use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use springtide_core::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Login, Server, Trouble};
+use super::{Login, Place, Server, Trouble};
 use crate::broker::{Answer, Moment};
 use crate::error::Error;
-use crate::oauth2::Token;
+use crate::oauth2::{Issuer, Token};
 use crate::secret::Secret;
+use crate::tls::Tls;
 
 /// How many requests of one read are under way at a time: we are a guest.
 const AT_ONCE: usize = 4;
@@ -28,6 +32,8 @@ const REDIRECTIONS: usize = 5;
 /// A client, which keeps its connections, and the token that it shows.
 pub(crate) struct Session {
     http: reqwest::Client,
+    /// For clouds that give us tokens. They are no part of the server, and prove who they are whatever the trigger says of it.
+    issuers: Option<reqwest::Client>,
     token: Token,
 }
 
@@ -36,17 +42,47 @@ pub(crate) struct Asker<'a> {
     server: &'a Server,
     http: reqwest::Client,
     bearer: Option<Secret>,
+    now: Timestamp,
     until: Instant,
     patience: Duration,
+}
+
+/// One request below a server's base.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Question<'a> {
+    pub path: &'a str,
+    pub parameters: &'a [(&'a str, &'a str)],
+    pub headers: &'a [(&'a str, &'a str)],
+    /// What is sent as JSON, by POST. Without it, the request is a GET.
+    pub body: Option<&'a Value>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Place {
+    /// A client. Nothing is sent yet.
+    pub(crate) fn open(&self) -> Result<Session, Error> {
+        self.server()?.open()
+    }
+
+    /// The server.
+    pub(crate) fn server(&self) -> Result<&Server, Error> {
+        match self {
+            Self::At(server) => Ok(server),
+            Self::Nowhere(name, reason) => Err(Error::Configure { broker: (*name).to_owned(), reason: reason.clone() }),
+        }
+    }
 }
 
 impl Server {
     /// A client. Nothing is sent yet.
     pub(crate) fn open(&self) -> Result<Session, Error> {
         let fault = |reason: &str| Error::Configure { broker: self.address(), reason: reason.to_owned() };
-        if self.logins.contains(&Login::WorkloadIdentity) {
-            return Err(fault("Azure workload identity is not built yet; use username and password, or OAuth2 client credentials"));
-        }
         let builder = match self.base.split_once("://").map(|(scheme, _)| scheme) {
             Some("http") => reqwest::Client::builder(),
             Some("https") => reqwest::Client::builder().tls_backend_preconfigured(self.tls.client_config(&self.address())?),
@@ -57,7 +93,9 @@ impl Server {
             .redirect(Policy::custom(within_server))
             .build()
             .map_err(|error| Error::Connect { broker: self.address(), source: error.into() })?;
-        Ok(Session { http, token: Token::default() })
+        let of_cloud = |login: &Login| matches!(login, Login::Token(issuer) if !matches!(issuer, Issuer::Credentials(_)));
+        let issuers = self.logins.iter().any(of_cloud).then(|| verified(&self.address())).transpose()?;
+        Ok(Session { http, issuers, token: Token::default() })
     }
 
     /// What a read asks with.
@@ -67,13 +105,23 @@ impl Server {
         let mut bearer = None;
         for login in &self.logins {
             match login {
-                Login::Token(credentials) => bearer = Some(session.token.get(credentials, &session.http).await?),
+                Login::Token(issuer) => bearer = Some(session.token.get(issuer, session.issuers.as_ref().unwrap_or(&session.http)).await?),
                 Login::Bearer(token) => bearer = Some(token.clone()),
                 _ => {}
             }
         }
-        Ok(Asker { server: self, http: session.http.clone(), bearer, until, patience: moment.patience })
+        Ok(Asker { server: self, http: session.http.clone(), bearer, now: moment.now, until, patience: moment.patience })
     }
+}
+
+/// A client that trusts the machine's authorities and nobody else. `asker` is for whom it is, in errors.
+pub(crate) fn verified(asker: &str) -> Result<reqwest::Client, Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(Tls::VERIFIED.client_config(asker)?)
+        .user_agent("springtide")
+        .redirect(Policy::none())
+        .build()
+        .map_err(|error| Error::Connect { broker: asker.to_owned(), source: error.into() })
 }
 
 /// Follows a server within itself. Elsewhere, what we show would reach somebody whom the user did not name.
@@ -129,10 +177,20 @@ impl Asker<'_> {
 
     /// What stands at a path below the server's base.
     pub(crate) async fn get(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.ask(Question { path, parameters, ..Question::default() }, what).await?.body)
+    }
+
+    /// What one request brings. `what` names it in errors.
+    pub(crate) async fn ask(&self, question: Question<'_>, what: &str) -> Result<Answered, Error> {
         // The futures of requests are large, and many of them wait in one place.
-        timeout_at(self.until, self.exchange(path, parameters, what).boxed())
+        timeout_at(self.until, self.exchange(question, what).boxed())
             .await
             .unwrap_or_else(|_| Err(Error::Wait { broker: self.server.address(), after: self.patience }))
+    }
+
+    /// Where the server is, for people.
+    pub(crate) fn address(&self) -> String {
+        self.server.address()
     }
 
     /// The error of an answer that makes no sense.
@@ -145,33 +203,44 @@ impl Asker<'_> {
         Error::Inspect { broker: self.server.address(), what: what.to_owned(), reason: reason.into() }
     }
 
-    async fn exchange(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<Vec<u8>, Error> {
+    async fn exchange(&self, question: Question<'_>, what: &str) -> Result<Answered, Error> {
         let broker = || self.server.address();
-        let answer = self.request(path, parameters).send().await.map_err(|error| {
+        let unasked = |error: reqwest::Error| Error::Ask { broker: broker(), source: error.without_url().into() };
+        let mut request = self.request(question).build().map_err(unasked)?;
+        let signatures = self.sign(&mut request)?;
+        let answer = self.http.execute(request).await.map_err(|error| {
             let refused = error.is_connect();
             let source = error.without_url().into();
             if refused { Error::Connect { broker: broker(), source } } else { Error::Ask { broker: broker(), source } }
         })?;
         let status = answer.status();
-        let body = bounded(answer).await.map_err(|error| Error::Ask { broker: broker(), source: error.without_url().into() })?;
+        let headers = answer.headers().clone();
+        let body = bounded(answer).await.map_err(unasked)?;
         let Some(body) = body else {
             let reason = format!("more than the {} MiB that are taken; ask for less", LARGEST >> 20);
             return Err(Error::Inspect { broker: broker(), what: what.to_owned(), reason });
         };
-        if status.is_success() { Ok(body) } else { Err(self.refusal(status, &body, what)) }
+        if status.is_success() { Ok(Answered { headers, body }) } else { Err(self.refusal(status, &body, what, &signatures)) }
     }
 
-    fn request(&self, path: &str, parameters: &[(&str, &str)]) -> reqwest::RequestBuilder {
-        let mut request = self.http.get(format!("{}{path}", self.server.base));
+    fn request(&self, Question { path, parameters, headers, body }: Question<'_>) -> reqwest::RequestBuilder {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = self.http.request(method, format!("{}{path}", self.server.base));
         if !parameters.is_empty() {
             request = request.query(parameters);
+        }
+        for (name, text) in headers {
+            request = request.header(*name, *text);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
         }
         for login in &self.server.logins {
             request = match login {
                 Login::Password(user, password) => request.basic_auth(user.expose(), password.as_ref().map(Secret::expose)),
                 Login::Header(name, text) => request.header(name, text.expose()),
                 Login::Parameter(name, text) => request.query(&[(name, text.expose())]),
-                Login::Bearer(_) | Login::Token(_) | Login::WorkloadIdentity => request,
+                Login::Bearer(_) | Login::Token(_) | Login::StorageKey(_) | Login::NamespaceKey(_) => request,
             };
         }
         match &self.bearer {
@@ -180,10 +249,24 @@ impl Asker<'_> {
         }
     }
 
+    /// Adds the signatures of a request that is otherwise whole, and returns them: an error is not to repeat one.
+    fn sign(&self, request: &mut reqwest::Request) -> Result<Vec<Secret>, Error> {
+        let mut signatures = Vec::new();
+        for login in &self.server.logins {
+            signatures.push(match login {
+                Login::StorageKey(key) => key.sign(request, self.now),
+                Login::NamespaceKey(key) => key.sign(request, self.now),
+                _ => continue,
+            });
+        }
+        let unsigned = |reason| Error::Configure { broker: self.server.address(), reason };
+        signatures.into_iter().collect::<Result<_, _>>().map_err(unsigned)
+    }
+
     /// What an answer that is none means.
-    fn refusal(&self, status: StatusCode, body: &[u8], what: &str) -> Error {
+    fn refusal(&self, status: StatusCode, body: &[u8], what: &str, signatures: &[Secret]) -> Error {
         let (broker, what) = (self.server.address(), what.to_owned());
-        let reason = format!("{status}: {}", self.excerpt(body));
+        let reason = format!("{status}: {}", self.excerpt(body, signatures));
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::LogIn { broker, reason },
             StatusCode::NOT_FOUND => Error::Find { broker, what },
@@ -197,14 +280,16 @@ impl Asker<'_> {
     }
 
     /// The beginning of a body, in one line, without what we showed: some servers repeat it.
-    fn excerpt(&self, body: &[u8]) -> String {
+    fn excerpt(&self, body: &[u8], signatures: &[Secret]) -> String {
         let mut text = String::from_utf8_lossy(body.get(..16 * EXCERPT).unwrap_or(body)).into_owned();
-        let mut shown: Vec<&Secret> = self.bearer.iter().collect();
+        let mut shown: Vec<&Secret> = self.bearer.iter().chain(signatures).collect();
         for login in &self.server.logins {
             match login {
                 Login::Password(_, password) => shown.extend(password),
                 Login::Header(_, text) | Login::Parameter(_, text) => shown.push(text),
-                Login::Bearer(_) | Login::Token(_) | Login::WorkloadIdentity => {}
+                Login::StorageKey(key) => shown.push(&key.key),
+                Login::NamespaceKey(key) => shown.push(&key.key),
+                Login::Bearer(_) | Login::Token(_) => {}
             }
         }
         for secret in shown.into_iter().filter(|secret| !secret.expose().is_empty()) {

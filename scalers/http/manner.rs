@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Address, Login};
 use crate::field::{List, Pairs, choice};
-use crate::oauth2::ClientCredentials;
+use crate::oauth2::{ClientCredentials, Issuer};
 use crate::parameter::{Field, Fields, Misfit, Parameter, parameters};
 use crate::secret::Secret;
 use crate::tls::{Check, Identity, Tls};
@@ -208,7 +208,8 @@ impl Said {
         if modes.contains(&Mode::OAuth)
             && let (Some(token_url), Some(client_id), Some(client_secret)) = (self.token_uri, self.client_id, self.client_secret)
         {
-            logins.push(Login::Token(ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params)));
+            let credentials = ClientCredentials::new(token_url, client_id, client_secret, self.scopes, self.endpoint_params);
+            logins.push(Login::Token(Issuer::Credentials(credentials)));
         }
         if modes.contains(&Mode::ApiKey)
             && let Some(key) = self.api_key

@@ -7,7 +7,7 @@ use crate::field::{Amount, List, choice};
 use crate::kafka::lag::{Bound, Counted, Rules, Shares, Uncommitted};
 use crate::kafka::partitions::Partitions;
 use crate::kind::{Parsed, TargetKey, activation, target};
-use crate::oauth2::ClientCredentials;
+use crate::oauth2::Issuer;
 use crate::parameter::{Fields, Parameter, parameters};
 use crate::secret::Secret;
 use crate::tls::{Check, Identity, Tls, UseTls};
@@ -105,7 +105,7 @@ pub(crate) enum Login {
     /// By a user and a password.
     Password { mechanism: &'static str, user: Secret, password: Secret },
     /// By a token, with extensions that go with it.
-    Token(ClientCredentials, Vec<(String, String)>),
+    Token(Issuer, Vec<(String, String)>),
 }
 
 /// A group's lag.

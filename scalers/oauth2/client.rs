@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::ClientCredentials;
+use super::{ClientCredentials, Issuer};
 use crate::error::Error;
 use crate::http::bounded;
 use crate::secret::Secret;
@@ -19,19 +19,24 @@ const UNSAID: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Token(Option<(Secret, Instant)>);
 
+/// A token as it comes.
 #[derive(Deserialize)]
-struct Granted {
-    access_token: String,
+pub(crate) struct Granted {
+    pub access_token: String,
     expires_in: Option<u64>,
 }
 
 impl Token {
     /// A token that is good now.
-    pub(crate) async fn get(&mut self, credentials: &ClientCredentials, client: &reqwest::Client) -> Result<Secret, Error> {
+    pub(crate) async fn get(&mut self, issuer: &Issuer, client: &reqwest::Client) -> Result<Secret, Error> {
         if let Some((token, _)) = self.0.as_ref().filter(|(_, end)| *end > Instant::now()) {
             return Ok(token.clone());
         }
-        let granted = credentials.fetch(client).await?;
+        let granted = match issuer {
+            Issuer::Credentials(credentials) => credentials.fetch(client).await,
+            Issuer::Azure(federated) => federated.fetch(client).await,
+            Issuer::Google(google) => google.fetch(client).await,
+        }?;
         let life = granted.expires_in.map_or(UNSAID, Duration::from_secs);
         let token = Secret::from(granted.access_token);
         self.0 = Some((token.clone(), Instant::now() + life.saturating_sub(MARGIN)));
@@ -73,21 +78,25 @@ impl ClientCredentials {
     }
 
     async fn grant(&self, request: reqwest::RequestBuilder) -> Result<Granted, Error> {
-        let fault = |reason: String| Error::FetchToken { endpoint: self.endpoint(), reason };
-        let answer = request.send().await.map_err(|error| fault(error.without_url().to_string()))?;
-        let status = answer.status();
-        if !status.is_success() {
-            return Err(fault(format!("it answers {status}; check oauthTokenURI, clientID, clientSecret and scopes")));
-        }
-        let body = bounded(answer).await.map_err(|error| fault(error.without_url().to_string()))?.unwrap_or_default();
-        serde_json::from_slice(&body).map_err(|_| fault("its answer holds no access_token; check oauthTokenURI".to_owned()))
+        grant(request, self.token_url.expose(), "oauthTokenURI, clientID, clientSecret and scopes").await
     }
+}
 
-    /// The token endpoint's address without what may be secret in it.
-    fn endpoint(&self) -> String {
-        url::Url::parse(self.token_url.expose())
-            .map_or_else(|_| "oauthTokenURI".to_owned(), |url| url.origin().ascii_serialization() + url.path())
+/// The token that a request brings. `to` is where it goes, and `check` what to look at where it is refused: neither is repeated with a secret.
+pub(crate) async fn grant(request: reqwest::RequestBuilder, to: &str, check: &str) -> Result<Granted, Error> {
+    let fault = |reason: String| Error::FetchToken { endpoint: endpoint(to), reason };
+    let failed = |error: reqwest::Error| fault(error.without_url().to_string());
+    let answer = request.send().await.map_err(failed)?;
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(fault(format!("it answers {status}; check {check}")));
     }
+    let body = bounded(answer).await.map_err(failed)?.unwrap_or_default();
+    serde_json::from_slice(&body).map_err(|_| fault(format!("its answer holds no access_token; check {check}")))
+}
+/// A token endpoint's address without what may be secret in it.
+fn endpoint(address: &str) -> String {
+    url::Url::parse(address).map_or_else(|_| "an address that is no URL".to_owned(), |url| url.origin().ascii_serialization() + url.path())
 }
 
 /// A text as the standard wants it in the header (RFC 6749, 2.3.1).

@@ -1,13 +1,10 @@
 //! The `host` of a RabbitMQ trigger: a URL that holds the protocol, the login, the address, and the virtual host as its last path segment.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::parameter::{Field, Misfit};
 use crate::secret::Secret;
-
-/// What stays as it is in one segment of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A host, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,11 +65,6 @@ impl Host {
     }
 }
 
-/// A name as one segment of a path.
-pub(super) fn segment(name: &str) -> String {
-    utf8_percent_encode(name, SEGMENT).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +95,6 @@ mod tests {
             let host = host(&format!("http://mq:15672{path}"));
             assert_eq!((host.vhost.as_str(), host.prefix.as_str()), (vhost, prefix), "{path}");
         }
-        assert_eq!((segment("/"), segment("a b/c"), segment("plain-1.x_~")), ("%2F".into(), "a%20b%2Fc".into(), "plain-1.x_~".into()));
     }
 
     #[test]

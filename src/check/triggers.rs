@@ -210,6 +210,8 @@ impl<'a> Looker<'a> {
         }
         spec.secret_target_ref.iter().for_each(|reference| texts.hide(&reference.parameter));
         spec.env.iter().for_each(|reference| texts.hide(&reference.parameter));
+        spec.azure_key_vault.iter().flat_map(|vault| &vault.secrets).for_each(|secret| texts.hide(&secret.parameter));
+        spec.gcp_secret_manager.iter().flat_map(|manager| &manager.secrets).for_each(|secret| texts.hide(&secret.parameter));
         texts.given.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
         for source in typed::scaled::unserved_sources(spec) {
             texts.open = true;

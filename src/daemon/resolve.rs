@@ -10,12 +10,13 @@ use springtide_api::validate::is_variable_name;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
-use springtide_scalers::{AuthParams, Pace, Trigger, TriggerId, parse};
+use springtide_scalers::{Around, AuthParams, Pace, Trigger, TriggerId, parse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::scaled::Scaled;
 use super::state::State;
+use super::stores;
 use crate::identity;
 use crate::kube::auth::{Environment, FromObject, Objects, Reader};
 use crate::kube::discovery;
@@ -62,6 +63,7 @@ pub type Authentications = BTreeMap<Key, Result<TriggerAuthenticationSpec, Strin
 pub struct Resolver {
     client: kube::Client,
     cluster_namespace: String,
+    around: Around,
     tx: mpsc::Sender<Resolved>,
     permits: Arc<Semaphore>,
     running: BTreeSet<Key>,
@@ -69,12 +71,13 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// One that sends its answers to `tx`. Secrets of ClusterTriggerAuthentications lie in `cluster_namespace`.
+    /// One that sends its answers to `tx`. Secrets of ClusterTriggerAuthentications lie in `cluster_namespace`; `around` is who the daemon is to clouds.
     #[must_use]
-    pub fn new(client: kube::Client, cluster_namespace: &str, tx: mpsc::Sender<Resolved>) -> Self {
+    pub fn new(client: kube::Client, cluster_namespace: &str, around: Around, tx: mpsc::Sender<Resolved>) -> Self {
         Self {
             client,
             cluster_namespace: cluster_namespace.to_owned(),
+            around,
             tx,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             running: BTreeSet::new(),
@@ -103,11 +106,12 @@ impl Resolver {
         let wanted =
             scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
         let auths: Authentications = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
-        let (cluster_namespace, tx, permits) = (self.cluster_namespace.clone(), self.tx.clone(), Arc::clone(&self.permits));
+        let (cluster_namespace, around) = (self.cluster_namespace.clone(), self.around.clone());
+        let (tx, permits) = (self.tx.clone(), Arc::clone(&self.permits));
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire_owned().await;
-            let asked = resolve(&mut reader, &cluster_namespace, &object, &target, &auths);
+            let asked = resolve(&mut reader, &cluster_namespace, &around, &object, &target, &auths);
             let triggers = tokio::time::timeout(PATIENCE, asked).await;
             let unanswered = reader.unanswered || triggers.is_err();
             let triggers = triggers.unwrap_or_else(|_| Err(vec!["the API server does not answer; it is asked again".to_owned()]));
@@ -154,6 +158,7 @@ impl Failing {
 async fn resolve(
     reader: &mut Reader,
     cluster_namespace: &str,
+    around: &Around,
     object: &ScaledObject,
     target: &WorkloadKey,
     auths: &Authentications,
@@ -171,7 +176,7 @@ async fn resolve(
     let mut triggers = Vec::new();
     for (i, trigger) in object.spec.triggers.iter().enumerate() {
         let before = problems.len();
-        let found = parameters(reader, cluster_namespace, target, i, trigger, auths, &mut problems).await;
+        let found = parameters(reader, cluster_namespace, around, target, i, trigger, auths, &mut problems).await;
         for (field, variable) in trigger.metadata.iter().filter(|(field, _)| field.ends_with("FromEnv")) {
             if let Some(why) = env.missing.get(variable) {
                 let shown = if is_variable_name(variable) { variable } else { "of this name" };
@@ -206,44 +211,44 @@ fn worded(i: usize, trigger: &springtide_api::keda::Trigger, found: &AuthParams,
 async fn parameters(
     reader: &mut Reader,
     cluster_namespace: &str,
+    around: &Around,
     target: &WorkloadKey,
     i: usize,
     trigger: &springtide_api::keda::Trigger,
     auths: &Authentications,
     problems: &mut Vec<String>,
 ) -> AuthParams {
-    let Some((name, of_cluster)) = scaled::authentication(trigger) else { return AuthParams::new() };
+    let none = || AuthParams { around: around.clone(), ..AuthParams::new() };
+    let Some((name, of_cluster)) = scaled::authentication(trigger) else { return none() };
     let namespace = if of_cluster { "" } else { target.key.namespace.as_str() };
     let kind = if of_cluster { "ClusterTriggerAuthentication" } else { "TriggerAuthentication" };
     let spec = match auths.get(&Key::new(namespace, name)) {
         Some(Ok(spec)) => spec,
         Some(Err(why)) => {
             problems.push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} cannot be read: {why}"));
-            return AuthParams::new();
+            return none();
         }
         None => {
             problems.push(format!("spec.triggers[{i}].authenticationRef: {kind} {name} does not exist; create it or correct the name"));
-            return AuthParams::new();
+            return none();
         }
     };
     let from = if of_cluster { cluster_namespace } else { namespace };
     let secrets: Vec<FromObject> = spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
     let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
-    let mut found =
-        reader.parameters(&format!("spec.triggers[{i}].authenticationRef: {kind} {name}"), from, &secrets, &maps, problems).await;
+    let owner = format!("spec.triggers[{i}].authenticationRef: {kind} {name}");
+    let mut found = reader.parameters(&owner, from, &secrets, &maps, problems).await;
+    found.around = around.clone();
+    stores::read(reader, [&owner, from], spec, &mut found, problems).await;
     found.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
     if spec.pod_identity.as_ref().is_some_and(identity::is_workloads) {
         problems.push(format!(
-            "spec.triggers[{i}].authenticationRef: {kind} {name}: spec.podIdentity: the role of the target's ServiceAccount is not read yet; write it in \
+            "{owner}: spec.podIdentity: the role of the target's ServiceAccount is not read yet; write it in \
              spec.podIdentity.roleArn with provider aws"
         ));
     }
     let unserved = scaled::unserved_sources(spec).into_iter();
-    problems.extend(unserved.map(|source| {
-        format!(
-            "spec.triggers[{i}].authenticationRef: {kind} {name}: spec.{source} is not read yet; use secretTargetRef or configMapTargetRef"
-        )
-    }));
+    problems.extend(unserved.map(|source| format!("{owner}: spec.{source} is not read yet; use secretTargetRef or configMapTargetRef")));
     found
 }
 

@@ -100,7 +100,7 @@ impl Sources {
                 Some((reference.parameter.clone(), self.texts.get(&place)?.clone()))
             })
             .collect();
-        AuthParams { texts, identity: spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None)) }
+        AuthParams { texts, identity: spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None)), ..AuthParams::new() }
     }
 }
 

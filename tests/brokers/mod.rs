@@ -1,5 +1,6 @@
 //! Scalers on real brokers, through what the daemon itself uses of them: `parse` and `Poller`.
 
+mod azure_queue;
 mod kafka;
 mod nats;
 mod prometheus;

@@ -14,7 +14,7 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 23] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
@@ -28,6 +28,8 @@ const PACKAGES: [Package; 21] = [
     Package { name: "mariadb-client", program: "mariadb", reason: "fills MariaDB" },
     Package { name: "maven", program: "mvn", reason: "fetches Kafka, a broker to test against" },
     Package { name: "default-jre-headless", program: "java", reason: "runs Kafka" },
+    Package { name: "npm", program: "npm", reason: "fetches Azurite, Azure's storage to test against" },
+    Package { name: "nodejs", program: "node", reason: "runs Azurite" },
     Package { name: "docker.io", program: "dockerd", reason: "runs the images that docker/ makes" },
     Package { name: "docker.io", program: "docker", reason: "asks the container engine what compose does not" },
     Package { name: "iptables", program: "iptables", reason: "containers' networks" },

@@ -41,8 +41,8 @@ trait Job: Sync {
 impl Session {
     /// Keeps a token that is good, where the login is by token.
     pub(super) async fn refresh_token(&mut self) -> Result<(), Error> {
-        if let (Login::Token(credentials, _), Some(http)) = (&self.manner.login, &self.http) {
-            self.manner.token = Some(self.token.get(credentials, http).await?);
+        if let (Login::Token(issuer, _), Some(http)) = (&self.manner.login, &self.http) {
+            self.manner.token = Some(self.token.get(issuer, http).await?);
         }
         Ok(())
     }

@@ -7,12 +7,11 @@ use futures::FutureExt as _;
 use serde::Deserialize;
 
 use super::super::counts::Counts;
-use super::super::host::segment;
 use super::super::mode::{Counted, Mode, Operation};
 use super::{Management, Names, PAGE, Query, WORTH_A_LISTING};
 use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::Error;
-use crate::http::{self, Session, gather};
+use crate::http::{self, Session, gather, segment};
 
 /// The parts of a queue that are read; leaving out the rest is most of the answer.
 const COLUMNS: &str = "name,messages,messages_ready,messages_unacknowledged,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\

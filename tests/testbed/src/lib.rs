@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod azurite;
 mod certificates;
 mod cgroup;
 mod components;
@@ -33,6 +34,7 @@ mod static_programs;
 mod tcp_proxy;
 
 pub use audit::{Write, writes_per_user};
+pub use azurite::Azurite;
 pub use components::FAKE_NODE;
 pub use database::{Database, Sql};
 pub use engine::Engine;
