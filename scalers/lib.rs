@@ -16,6 +16,8 @@ mod apache_kafka;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
+mod cluster;
+mod cpu;
 mod cron;
 #[cfg(feature = "clients")]
 mod error;
@@ -24,11 +26,13 @@ mod field;
 mod http;
 mod kafka;
 mod kind;
+mod kubernetes_workload;
 #[cfg(feature = "clients")]
 mod link;
 #[cfg(feature = "clients")]
 mod listen;
 mod location;
+mod memory;
 mod metrics_api;
 mod mysql;
 mod name;
@@ -64,6 +68,8 @@ mod trial;
 
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
+pub use cluster::{Backend, ClusterView, PodQuery, Unit};
+#[cfg(feature = "clients")]
 pub use error::Error;
 pub use kind::{Kind, TargetKey, Trigger};
 #[cfg(feature = "clients")]
@@ -76,10 +82,13 @@ pub use secret::{Secret, conceal};
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
     &apache_kafka::KIND,
+    &cpu::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
     &kafka::KIND,
+    &kubernetes_workload::KIND,
+    &memory::KIND,
     &metrics_api::KIND,
     &mysql::KIND,
     &nats_jetstream::KIND,
@@ -111,6 +120,21 @@ pub fn parse(
     auth: &AuthParams,
     env: &ResolvedEnv,
 ) -> Result<Trigger, Vec<Problem>> {
+    parse_as(owner, name, None, metadata, auth, env)
+}
+
+/// The same where it is known what the target means: `metricType` as it is written beside the trigger's type.
+///
+/// # Errors
+/// As [`parse`]; a metric type that this kind does not have is a problem of the field `metricType`.
+pub fn parse_as(
+    owner: &Key,
+    name: &str,
+    metric_type: Option<&str>,
+    metadata: &BTreeMap<String, String>,
+    auth: &AuthParams,
+    env: &ResolvedEnv,
+) -> Result<Trigger, Vec<Problem>> {
     let Some(kind) = kind(name) else {
         return Err(vec![Problem {
             field: "type".to_owned(),
@@ -118,5 +142,5 @@ pub fn parse(
             remedy: "use one of those that `springtide scalers` lists".to_owned(),
         }]);
     };
-    kind.parse(owner, metadata, auth, env)
+    kind.parse(owner, metric_type, metadata, auth, env)
 }
