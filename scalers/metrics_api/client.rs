@@ -1,6 +1,7 @@
 //! Asking for pages, and reading numbers off them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -106,9 +107,8 @@ impl MetricsApi {
         let mut wanted: HashMap<(&Page, &Service), Pages> = HashMap::new();
         for query in queries {
             let Some((service, _)) = &query.behind else { continue };
-            if !wanted.contains_key(&(&query.page, service)) {
-                let pages = self.ask_all(asker, cluster, &query.page, service).boxed().await;
-                wanted.insert((&query.page, service), pages);
+            if let Entry::Vacant(place) = wanted.entry((&query.page, service)) {
+                place.insert(self.ask_all(asker, cluster, &query.page, service).boxed().await);
             }
         }
         wanted

@@ -98,3 +98,60 @@ fn groups<'c>(cluster: &'c Cluster, namespace: &Name) -> Vec<(&'c Identity, Grou
     }
     groups.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use springtide_api::typed;
+    use springtide_core::Timestamp;
+    use springtide_core::nodes::requirement::{Operator, Requirement, Requirements};
+
+    use super::*;
+
+    fn see(cluster: &mut Cluster, namespace: &str, name: &str, app: &str, node: &str, phase: &str, version: &str) {
+        let object = json!({
+            "metadata": {"namespace": namespace, "name": name, "uid": name, "resourceVersion": version, "labels": {"app": app}},
+            "spec": {"nodeName": node, "containers": [{"name": "one", "image": "one"}]},
+            "status": {"phase": phase},
+        });
+        let (key, pod) = typed::pod::pod(&serde_json::from_value(object).expect("a pod"), &mut cluster.shapes).expect("understood");
+        cluster.apply_pod(Timestamp::UNIX_EPOCH, key, pod);
+    }
+
+    fn ask(namespace: &str, operator: Operator, apps: &[&str], unit: Unit) -> PodQuery {
+        let mut labels = Requirements::default();
+        let wish = Requirement::new(operator, apps.iter().map(|app| Name::from(*app))).expect("a wish");
+        labels.add("app".into(), &wish);
+        PodQuery { namespace: namespace.into(), labels, unit }
+    }
+
+    #[test]
+    fn pods_that_have_not_ended_are_counted_in_their_own_namespace() {
+        let mut cluster = Cluster::default();
+        for (namespace, name, app, node, phase) in [
+            ("shop", "a", "web", "n1", "Running"),
+            ("shop", "b", "web", "n1", "Running"),
+            ("shop", "c", "web", "", "Pending"),
+            ("shop", "d", "web", "n2", "Succeeded"),
+            ("shop", "e", "web", "n3", "Failed"),
+            ("shop", "f", "api", "n4", "Unknown"),
+            ("sho", "g", "web", "n5", "Running"),
+            ("shop2", "h", "web", "n6", "Running"),
+        ] {
+            see(&mut cluster, namespace, name, app, node, phase, "1");
+        }
+        let questions = [
+            ask("shop", Operator::In, &["web"], Unit::Pods),
+            ask("shop", Operator::In, &["web"], Unit::Nodes),
+            ask("shop", Operator::In, &["web", "api"], Unit::Nodes),
+            ask("shop", Operator::NotIn, &["web"], Unit::Pods),
+            ask("shop", Operator::Exists, &[], Unit::Pods),
+            ask("nowhere", Operator::Exists, &[], Unit::Pods),
+        ];
+        assert_eq!(count(&cluster, &questions), [3, 1, 2, 1, 4, 0]);
+        // One ends, and one is gone.
+        see(&mut cluster, "shop", "a", "web", "n1", "Succeeded", "2");
+        cluster.delete_pod(Timestamp::UNIX_EPOCH, &Key::new("shop", "f"), None);
+        assert_eq!(count(&cluster, &questions), [2, 1, 1, 0, 2, 0]);
+    }
+}

@@ -6,6 +6,7 @@ mod layers;
 mod leadership;
 mod mistakes;
 mod shadow;
+mod surroundings;
 
 use std::sync::{Mutex, PoisonError, Weak};
 
