@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "clients")]
+use crate::cluster::ClusterView;
+
+#[cfg(feature = "clients")]
 mod open;
 
 #[cfg(feature = "clients")]
@@ -67,7 +70,7 @@ trait AnyBroker: Any + Send + Sync {
     fn equals(&self, other: &dyn Any) -> bool;
     fn hash_into(&self, state: &mut dyn Hasher);
     #[cfg(feature = "clients")]
-    async fn open(self: Arc<Self>) -> Result<Box<dyn Open>, crate::error::Error>;
+    async fn open(self: Arc<Self>, cluster: Option<&Arc<dyn ClusterView>>) -> Result<Box<dyn Open>, crate::error::Error>;
     #[cfg(feature = "clients")]
     async fn listen(&self, queries: &[Query], news: &crate::listen::News) -> Result<(), crate::error::Error>;
 }
@@ -117,8 +120,8 @@ impl<B: Known> AnyBroker for B {
     }
 
     #[cfg(feature = "clients")]
-    async fn open(self: Arc<Self>) -> Result<Box<dyn Open>, crate::error::Error> {
-        open::opened(self).await
+    async fn open(self: Arc<Self>, cluster: Option<&Arc<dyn ClusterView>>) -> Result<Box<dyn Open>, crate::error::Error> {
+        open::opened(self, cluster).await
     }
 
     #[cfg(feature = "clients")]
@@ -166,8 +169,14 @@ impl Endpoint {
     }
 
     #[cfg(feature = "clients")]
+    pub(crate) async fn open_in(&self, cluster: Option<&Arc<dyn ClusterView>>) -> Result<Box<dyn Open>, crate::error::Error> {
+        Arc::clone(&self.0).open(cluster).await
+    }
+
+    /// The same where there is no cluster.
+    #[cfg(all(test, feature = "clients"))]
     pub(crate) async fn open(&self) -> Result<Box<dyn Open>, crate::error::Error> {
-        Arc::clone(&self.0).open().await
+        self.open_in(None).await
     }
 }
 
@@ -177,7 +186,6 @@ impl Query {
     }
 
     /// What its scaler made it of, if it is of this type.
-    #[cfg(feature = "clients")]
     pub(crate) fn typed<Q: 'static>(&self) -> Option<&Q> {
         let query: &dyn Any = &*self.0;
         query.downcast_ref()

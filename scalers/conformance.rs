@@ -23,6 +23,7 @@ use std::fs;
 use std::future::ready;
 use std::io::{Write as _, stdout};
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -34,12 +35,14 @@ use springtide_core::reading::{Activity, Sample};
 use springtide_core::units::MetricMilli;
 
 use crate::broker::{Answer, Moment};
+use crate::cluster::fake::{Pod, View};
+use crate::cluster::{Backend, ClusterView};
 use crate::fake::{Fake, MOMENT};
 use crate::field::Amount;
 use crate::kafka::{self, client::tests::Given};
 use crate::parameter::Field as _;
-use crate::trial::read_all;
-use crate::{Around, AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse};
+use crate::trial::{read_all, read_all_in};
+use crate::{Around, AuthParams, Machine, PodIdentity, Problem, ResolvedEnv, Secret, Trigger, Workload, parse_as};
 
 /// So many rows of a hundred must agree, of those that are about what is built.
 const SHARE: usize = 98;
@@ -70,6 +73,11 @@ pub(crate) struct Case {
     auth: BTreeMap<String, String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    /// The object's, where it matters.
+    namespace: Option<String>,
+    /// What stands beside the trigger's type.
+    #[serde(rename = "metricType")]
+    metric_type: Option<String>,
     accepted: Option<bool>,
     /// The metric's, without the trigger's index.
     name: Option<String>,
@@ -161,7 +169,9 @@ const READERS: &[(&[&str], Reader)] = &[
     (&["external"], by_connections),
     (&["gcp-pubsub"], by_question),
     (&["kafka"], of_offsets),
-    (&["azure-servicebus", "metrics-api", "nats-jetstream", "prometheus"], over_http),
+    (&["kubernetes-workload"], of_pods),
+    (&["metrics-api"], of_service),
+    (&["azure-servicebus", "nats-jetstream", "prometheus"], over_http),
     (&["rabbitmq"], of_queues),
     (&["redis-streams"], over_redis),
 ];
@@ -193,7 +203,7 @@ fn by_connections(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample,
     }
     let one = case.texts().trigger(kind, SERVER);
     let other = Other::deserialize(&case.given).map_err(|error| error.to_string()).and_then(|Other { metadata, auth }| {
-        let texts = Texts { metadata, auth, env: BTreeMap::new(), identity: None };
+        let texts = Texts { metadata, auth, ..Texts::default() };
         texts.trigger(kind, SERVER).map_err(|problems| format!("{problems:?}"))
     });
     async move {
@@ -272,6 +282,53 @@ fn of_server(kind: &str, case: &Case, answers: Answers) -> BoxFuture<'static, Re
     .boxed()
 }
 
+/// One read of a cluster that has `given.pods`.
+fn of_pods(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        pods: Vec<Pod>,
+    }
+    let (trigger, given) = (case.texts().trigger(kind, SERVER), Given::deserialize(&case.given));
+    async move {
+        let Given { pods } = given.map_err(|error| format!("what is given cannot be read: {error}"))?;
+        read_in(trigger.map_err(|problems| format!("{problems:?}"))?, View::of(pods)).await
+    }
+    .boxed()
+}
+
+/// One read of the pods behind the Service shop/orders, each of which answers as `given.behind` has it; or of a server as in [`over_http`].
+fn of_service(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        behind: Vec<Answers>,
+    }
+    let Ok(Given { behind }) = Given::deserialize(&case.given) else { return over_http(kind, case) };
+    let trigger = case.texts().trigger(kind, SERVER);
+    async move {
+        let mut backends = Vec::new();
+        for answers in behind {
+            let fake = Fake::default();
+            answers.into_iter().for_each(|(start, status, body)| fake.answer(&start, status, body));
+            let address = fake.serve().await;
+            let (host, port) = address.rsplit_once(':').ok_or("no port")?;
+            backends.push(Backend { address: host.to_owned(), ports: vec![port.parse().map_err(|_| "no port")?] });
+        }
+        let view = View::serving(Key::new("shop", "orders"), backends);
+        read_in(trigger.map_err(|problems| format!("{problems:?}"))?, view).await
+    }
+    .boxed()
+}
+
+/// What is read of a trigger in a cluster.
+async fn read_in(trigger: Trigger, view: View) -> Result<(Sample, Trigger), String> {
+    let cluster: Arc<dyn ClusterView> = Arc::new(view);
+    let mut read = read_all_in(Some(&cluster), std::slice::from_ref(&trigger), MOMENT).await.map_err(|error| error.chain())?;
+    let sample = read.remove(0).map_err(|error| error.chain())?;
+    Ok((sample, trigger))
+}
+
 /// One read of a Redis whose streams all have a group that lags behind by `given.lag` entries.
 fn over_redis(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>> {
     #[derive(Deserialize)]
@@ -325,18 +382,20 @@ fn of_queues(kind: &str, case: &Case) -> BoxFuture<'static, Result<(Sample, Trig
     of_server(kind, case, vec![("/api/queues/".to_owned(), 200, answer.to_string())])
 }
 
-/// The texts of a trigger.
-#[derive(Debug, Clone)]
+/// The texts of a trigger, and what of its object it knows.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Texts {
     metadata: BTreeMap<String, String>,
     auth: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
     identity: Option<PodIdentity>,
+    namespace: Option<String>,
+    metric_type: Option<String>,
 }
 
 impl From<Texts> for Case {
-    fn from(Texts { metadata, auth, env, identity: _ }: Texts) -> Self {
-        Self { metadata, auth, env, ..Self::default() }
+    fn from(Texts { metadata, auth, env, namespace, metric_type, identity: _ }: Texts) -> Self {
+        Self { metadata, auth, env, namespace, metric_type, ..Self::default() }
     }
 }
 
@@ -351,13 +410,9 @@ impl Texts {
         // The machine's identity is asked for here too.
         let google = Machine { metadata_host: Some(server.to_owned()), project: None };
         let around = Around { google, ..Around::default() };
-        parse(
-            &Key::new("default", "object"),
-            kind,
-            &metadata,
-            &AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), around },
-            &secrets(&self.env),
-        )
+        let auth = AuthParams { texts: secrets(&self.auth), identity: self.identity.clone(), around };
+        let owner = Key::new(self.namespace.as_deref().unwrap_or("default"), "object");
+        parse_as(&owner, kind, self.metric_type.as_deref(), &metadata, &auth, &secrets(&self.env))
     }
 }
 
@@ -368,6 +423,8 @@ impl Case {
             auth: self.auth.clone(),
             env: self.env.clone(),
             identity: self.identity.as_ref().and_then(Identity::typed),
+            namespace: self.namespace.clone(),
+            metric_type: self.metric_type.clone(),
         }
     }
 

@@ -104,6 +104,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What needs the cluster is asked where there is none.
+    pub(crate) fn without_cluster(broker: String) -> Self {
+        Self::Configure { broker, reason: "that needs a cluster, and there is none here; use this trigger in one".to_owned() }
+    }
+
     /// The error and all that it comes from, as one sentence.
     #[must_use]
     pub fn chain(&self) -> String {

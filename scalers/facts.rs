@@ -89,6 +89,8 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
     ),
     (&["postgresql"], &["sslmode"], Allowed, "KEDA's client checks it when it connects; here a wrong one is a problem of the trigger"),
     (&["postgresql"], &["targetQueryValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
+    (&["kubernetes-workload"], &["value"], Need, "KEDA's default is 0, which formulas may have; elsewhere a check of its own refuses it"),
+    (&["kubernetes-workload"], &["value"], Default, "KEDA's default is 0, which stands for none"),
     (&["metrics-api"], &["targetValue"], Need, "KEDA allows none in formulas, and refuses it elsewhere in a check of its own"),
     (&["rabbitmq"], &["mode"], Default, "KEDA's default is a name for none; QueueLength is meant, with the target of queueLength"),
     (

@@ -162,11 +162,13 @@ impl Kind {
     pub(crate) fn parse(
         &'static self,
         owner: &Key,
+        metric_type: Option<&str>,
         metadata: &BTreeMap<String, String>,
         auth: &AuthParams,
         env: &ResolvedEnv,
     ) -> Result<Trigger, Vec<Problem>> {
         let mut fields = Fields::new(owner, metadata, auth, env);
+        fields.metric_type = metric_type;
         let parsed = (self.read)(&mut fields);
         let target = self.target(&mut fields);
         let activation = match &self.activation {

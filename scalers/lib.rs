@@ -19,6 +19,8 @@ mod azure_servicebus;
 #[cfg(feature = "clients")]
 mod backoff;
 mod broker;
+mod cluster;
+mod cpu;
 mod cron;
 #[cfg(feature = "clients")]
 mod error;
@@ -29,11 +31,13 @@ mod http;
 mod identity;
 mod kafka;
 mod kind;
+mod kubernetes_workload;
 #[cfg(feature = "clients")]
 mod link;
 #[cfg(feature = "clients")]
 mod listen;
 mod location;
+mod memory;
 mod metrics_api;
 mod mysql;
 mod name;
@@ -74,6 +78,8 @@ mod trial;
 
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
+pub use cluster::{Backend, ClusterView, PodQuery, Unit};
+#[cfg(feature = "clients")]
 pub use error::Error;
 pub use identity::{Around, Machine, PodIdentity, Workload};
 pub use kind::{Kind, TargetKey, Trigger};
@@ -89,11 +95,14 @@ pub static KINDS: &[&Kind] = &[
     &apache_kafka::KIND,
     &azure_queue::KIND,
     &azure_servicebus::KIND,
+    &cpu::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,
     &gcp_pubsub::KIND,
     &kafka::KIND,
+    &kubernetes_workload::KIND,
+    &memory::KIND,
     &metrics_api::KIND,
     &mysql::KIND,
     &nats_jetstream::KIND,
@@ -125,6 +134,21 @@ pub fn parse(
     auth: &AuthParams,
     env: &ResolvedEnv,
 ) -> Result<Trigger, Vec<Problem>> {
+    parse_as(owner, name, None, metadata, auth, env)
+}
+
+/// The same where it is known what the target means: `metricType` as it is written beside the trigger's type.
+///
+/// # Errors
+/// As [`parse`]; a metric type that this kind does not have is a problem of the field `metricType`.
+pub fn parse_as(
+    owner: &Key,
+    name: &str,
+    metric_type: Option<&str>,
+    metadata: &BTreeMap<String, String>,
+    auth: &AuthParams,
+    env: &ResolvedEnv,
+) -> Result<Trigger, Vec<Problem>> {
     let Some(kind) = kind(name) else {
         return Err(vec![Problem {
             field: "type".to_owned(),
@@ -132,5 +156,5 @@ pub fn parse(
             remedy: "use one of those that `springtide scalers` lists".to_owned(),
         }]);
     };
-    kind.parse(owner, metadata, auth, env)
+    kind.parse(owner, metric_type, metadata, auth, env)
 }

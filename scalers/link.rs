@@ -1,6 +1,7 @@
 //! One connection to one broker, and the triggers that read through it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backoff::Backoff;
 use crate::broker::{Answer, Endpoint, Moment, Open, Query};
+use crate::cluster::ClusterView;
 use crate::error::Error;
 use crate::listen::{Ears, QUICKEST};
 use crate::pace::{Pace, Stride};
@@ -243,10 +245,11 @@ impl Link {
         }
         let connection = self.connection.take();
         let (endpoint, patience, clock) = (self.endpoint.clone(), self.patience(), self.options.now);
+        let cluster = self.options.cluster.clone();
         if let Some(left) = self.backoff.open_for(now) {
             return Box::pin(std::future::ready(Finished { connection, asked, as_of: clock(), outcome: Outcome::NotAsked(left) }));
         }
-        Box::pin(read(endpoint, connection, asked, patience, clock))
+        Box::pin(read(Asking { endpoint, cluster, patience, clock }, connection, asked))
     }
 
     /// Takes down what a read brought, and says what there is to tell.
@@ -325,14 +328,16 @@ fn next_period(epoch: Instant, now: Instant, interval: Duration) -> Instant {
     epoch + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
-/// Reads once; if the connection was an old one and turns out to be broken, once more with a new one.
-async fn read(
+/// Whom a read asks, with what, and for how long.
+struct Asking {
     endpoint: Endpoint,
-    mut connection: Option<Box<dyn Open>>,
-    asked: Vec<Asked>,
+    cluster: Option<Arc<dyn ClusterView>>,
     patience: Duration,
     clock: fn() -> Timestamp,
-) -> Finished {
+}
+
+/// Reads once; if the connection was an old one and turns out to be broken, once more with a new one.
+async fn read(asking: Asking, mut connection: Option<Box<dyn Open>>, asked: Vec<Asked>) -> Finished {
     let mut queries: Vec<Query> = Vec::new();
     let mut places: HashMap<Query, usize> = HashMap::new();
     for query in asked.iter().map(|asked| &asked.query) {
@@ -342,11 +347,11 @@ async fn read(
         });
     }
     let was_open = connection.is_some();
-    let mut moment = Moment { now: clock(), patience };
-    let mut result = attempt(&endpoint, &mut connection, &queries, moment).await;
+    let mut moment = Moment { now: (asking.clock)(), patience: asking.patience };
+    let mut result = asking.attempt(&mut connection, &queries, moment).await;
     if was_open && matches!(&result, Err(error) if !matches!(error, Error::Wait { .. })) {
-        moment.now = clock();
-        result = attempt(&endpoint, &mut connection, &queries, moment).await;
+        moment.now = (asking.clock)();
+        result = asking.attempt(&mut connection, &queries, moment).await;
     }
     let outcome = match result {
         Ok(answers) => Outcome::Answered(queries.into_iter().zip(answers).collect()),
@@ -355,24 +360,26 @@ async fn read(
     Finished { connection, asked, as_of: moment.now, outcome }
 }
 
-/// Opens if need be, and reads. The connection is given up where anything but a single query failed.
-async fn attempt(
-    endpoint: &Endpoint,
-    connection: &mut Option<Box<dyn Open>>,
-    queries: &[Query],
-    moment: Moment,
-) -> Result<Vec<Result<Answer, Error>>, Error> {
-    let patience = moment.patience;
-    let wait = |_| Error::Wait { broker: endpoint.address(), after: patience };
-    let mut open = match connection.take() {
-        Some(open) => open,
-        None => {
-            let open = timeout(patience, endpoint.open()).await.map_err(wait)??;
-            tracing::debug!(broker = %endpoint.address(), "connection opened");
-            open
-        }
-    };
-    let answers = timeout(patience, open.read(queries, moment)).await.map_err(wait)??;
-    *connection = Some(open);
-    Ok(answers)
+impl Asking {
+    /// Opens if need be, and reads. The connection is given up where anything but a single query failed.
+    async fn attempt(
+        &self,
+        connection: &mut Option<Box<dyn Open>>,
+        queries: &[Query],
+        moment: Moment,
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let (endpoint, patience) = (&self.endpoint, moment.patience);
+        let wait = |_| Error::Wait { broker: endpoint.address(), after: patience };
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => {
+                let open = timeout(patience, endpoint.open_in(self.cluster.as_ref())).await.map_err(wait)??;
+                tracing::debug!(broker = %endpoint.address(), "connection opened");
+                open
+            }
+        };
+        let answers = timeout(patience, open.read(queries, moment)).await.map_err(wait)??;
+        *connection = Some(open);
+        Ok(answers)
+    }
 }

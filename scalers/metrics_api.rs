@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use springtide_core::name::Key;
+use url::{Host, Url};
+
 use crate::broker::Broker;
 use crate::field::choice;
 use crate::http::{self, Address, Manner, Server, Trouble};
@@ -69,7 +72,7 @@ parameters! {
         /// Where in the answer the number stands: a path such as queues.0.messages in JSON, YAML and XML; a metric's name, with or without
         /// labels, in Prometheus' text format.
         location: String = "valueLocation", from Metadata;
-        /// Whether to ask each pod behind the address's Service; not built yet.
+        /// Whether to ask each pod behind the address's Service, which is named as service.namespace in the address.
         aggregate: bool = "aggregateFromKubeServiceEndpoints", from Metadata, default "false";
         /// How the pods' numbers become one, with aggregateFromKubeServiceEndpoints.
         aggregation: Aggregation = "aggregationType", from Metadata, default "average";
@@ -78,20 +81,14 @@ parameters! {
 
 fn read(fields: &mut Fields<'_>) -> Option<Parsed> {
     let draft = Draft::read(fields);
-    if draft.aggregate == Some(true) {
-        fields.problem(
-            "aggregateFromKubeServiceEndpoints",
-            "asks each pod behind a Service, which needs the cluster and is not built yet",
-            "let one address answer for all of them, or collect their metrics with Prometheus and use a prometheus trigger",
-        );
-    }
     let place = draft.place(fields);
+    let service = draft.service(fields);
     let manner = Manner::read(fields);
-    let (Metadata { url, location, .. }, place, manner) = (draft.finish()?, place?, manner?);
+    let (Metadata { url, location, aggregation, .. }, place, service, manner) = (draft.finish()?, place?, service?, manner?);
     let logins = manner.logins_at(&url);
     let Manner { tls, timeout, .. } = manner;
     let server = Server { name: "the metrics API", base: url.origin, logins, tls, timeout, trouble: Trouble::Question };
-    let query = Query { page: Page { path: url.path, query: url.query }, place };
+    let query = Query { page: Page { path: url.path, query: url.query }, place, behind: service.map(|service| (service, aggregation)) };
     Some(Parsed::new(MetricsApi(server), query, format!("metric-api-{location}")))
 }
 
@@ -106,6 +103,22 @@ impl Draft {
             Format::Prometheus => Selector::parse(text).map(Place::Prometheus),
         };
         place.map_err(|misfit| fields.problem("valueLocation", format!("{text:?} {}", misfit.what), misfit.remedy)).ok()
+    }
+
+    /// The Service whose pods are asked, where they are.
+    fn service(&self, fields: &mut Fields<'_>) -> Option<Option<Service>> {
+        if !self.aggregate? {
+            return Some(None);
+        }
+        let service = Service::at(self.url.as_ref()?);
+        if service.is_none() {
+            fields.problem(
+                "url",
+                "does not name a Service and its namespace, which aggregateFromKubeServiceEndpoints needs",
+                "write http://service.namespace:port/path, with the port of the pods",
+            );
+        }
+        service.map(Some)
     }
 }
 
@@ -130,6 +143,42 @@ impl Broker for MetricsApi {
 struct Query {
     page: Page,
     place: Place,
+    /// Where not the address itself is asked, but each pod behind its Service, and what is made of their numbers.
+    behind: Option<(Service, Aggregation)>,
+}
+
+/// A Service, and how its pods are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Service {
+    key: Key,
+    scheme: String,
+    port: u16,
+}
+
+impl Service {
+    /// The one that an address names: its host begins with the Service's name and its namespace.
+    fn at(address: &Address) -> Option<Self> {
+        let url = Url::parse(&address.origin).ok()?;
+        let Some(Host::Domain(host)) = url.host() else { return None };
+        let mut parts = host.split('.');
+        let (name, namespace) = (parts.next()?, parts.next()?);
+        let is_named = !name.is_empty() && !namespace.is_empty();
+        is_named.then_some(Self { key: Key::new(namespace, name), scheme: url.scheme().to_owned(), port: url.port_or_known_default()? })
+    }
+}
+
+impl Aggregation {
+    /// What several numbers come to; nothing where there are none.
+    fn of(self, numbers: &[f64]) -> Option<f64> {
+        let mut all = numbers.iter().copied();
+        let first = all.next()?;
+        Some(match self {
+            Self::Sum => all.fold(first, |sum, number| sum + number),
+            Self::Average => all.fold(first, |sum, number| sum + number) / numbers.len() as f64,
+            Self::Maximum => all.fold(first, f64::max),
+            Self::Minimum => all.fold(first, f64::min),
+        })
+    }
 }
 
 /// A page of a server.

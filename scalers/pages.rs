@@ -90,7 +90,9 @@ fn manifest(kind: &Kind) -> String {
         "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: orders\nspec:\n  scaleTargetRef:\n    name: orders\n  \
          maxReplicaCount: 20\n  triggers:\n",
     );
-    writeln!(text, "    - type: {}\n      metadata:", kind.name).expect("text");
+    // What pods use themselves needs a metric type.
+    let metric_type = if matches!(kind.name, "cpu" | "memory") { "\n      metricType: Utilization" } else { "" };
+    writeln!(text, "    - type: {}{metric_type}\n      metadata:", kind.name).expect("text");
     for (key, value) in metadata {
         writeln!(text, "        {key}: {}", quoted(value)).expect("text");
     }

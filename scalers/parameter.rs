@@ -191,6 +191,8 @@ impl<T: Field> Field for Option<T> {
 pub(crate) struct Fields<'a> {
     /// The object whose trigger it is.
     pub owner: &'a Key,
+    /// What the trigger's target means, where that is known: its `metricType`.
+    pub metric_type: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     auth: &'a AuthParams,
     env: &'a ResolvedEnv,
@@ -204,7 +206,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) const fn new(owner: &'a Key, metadata: &'a BTreeMap<String, String>, auth: &'a AuthParams, env: &'a ResolvedEnv) -> Self {
-        Self { owner, metadata, auth, env, problems: Vec::new(), notices: Vec::new(), asked_identity: false }
+        Self { owner, metric_type: None, metadata, auth, env, problems: Vec::new(), notices: Vec::new(), asked_identity: false }
     }
 
     /// All of the trigger's metadata as they are to be passed on: keys that end in `FromEnv` have the variable's value, and are left out where there is none.

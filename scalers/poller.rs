@@ -4,7 +4,7 @@
 //! Every poll that falls due is answered exactly once, with a value or with why there is none.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use springtide_core::Timestamp;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::broker::Endpoint;
+use crate::cluster::ClusterView;
 use crate::kind::Trigger;
 use crate::link::{Command, Link, Subscription};
 use crate::pace::Pace;
@@ -36,7 +37,7 @@ pub struct Polled {
 }
 
 /// What all polls have in common.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How long an opening or a read may take where the trigger does not say.
     pub timeout: Duration,
@@ -44,12 +45,14 @@ pub struct Options {
     pub seed: u64,
     /// The clock that samples are stamped with.
     pub now: fn() -> Timestamp,
+    /// What scalers that ask the cluster ask; without it, they fail.
+    pub cluster: Option<Arc<dyn ClusterView>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // KEDA's global timeout of an HTTP request.
-        Self { timeout: Duration::from_secs(3), seed: 0, now: wall_clock }
+        Self { timeout: Duration::from_secs(3), seed: 0, now: wall_clock, cluster: None }
     }
 }
 
@@ -155,7 +158,7 @@ impl Poller {
 
     fn start(&self, endpoint: Endpoint, nth: u64) -> LinkHandle {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let options = Options { seed: self.options.seed ^ nth.wrapping_mul(0x9E37_79B9_7F4A_7C15), ..self.options };
+        let options = Options { seed: self.options.seed ^ nth.wrapping_mul(0x9E37_79B9_7F4A_7C15), ..self.options.clone() };
         self.runtime.spawn(Link::new(endpoint, options, inbox, self.paused.subscribe(), self.out.clone()).run());
         LinkHandle { commands, users: 0 }
     }

@@ -148,7 +148,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn poller() -> (Poller, mpsc::Receiver<Polled>) {
     let (tx, rx) = mpsc::channel(10_000);
-    let options = Options { timeout: 3 * SECOND, seed: 7, now: || Timestamp::UNIX_EPOCH };
+    let options = Options { timeout: 3 * SECOND, seed: 7, now: || Timestamp::UNIX_EPOCH, cluster: None };
     (Poller::with_options(tx, options), rx)
 }
 

@@ -2,11 +2,13 @@
 //! once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use springtide_core::name::Key;
 use springtide_core::reading::Sample;
 
 use crate::broker::Moment;
+use crate::cluster::ClusterView;
 use crate::{AuthParams, Error, Problem, ResolvedEnv, Secret, Trigger, parse};
 
 /// What no message may repeat: rows of tables have it as a text wherever one is secret.
@@ -42,9 +44,18 @@ pub(crate) fn judge(kind: &str, rows: &[Row], env: &ResolvedEnv) {
     }
 }
 
-/// One read of triggers of one broker.
+/// One read of triggers of one broker, where there is no cluster.
 pub(crate) async fn read_all(triggers: &[Trigger], moment: Moment) -> Result<Vec<Result<Sample, Error>>, Error> {
-    let mut open = triggers[0].connection.open().await?;
+    read_all_in(None, triggers, moment).await
+}
+
+/// One read of triggers of one broker.
+pub(crate) async fn read_all_in(
+    cluster: Option<&Arc<dyn ClusterView>>,
+    triggers: &[Trigger],
+    moment: Moment,
+) -> Result<Vec<Result<Sample, Error>>, Error> {
+    let mut open = triggers[0].connection.open_in(cluster).await?;
     let queries: Vec<_> = triggers.iter().map(|trigger| trigger.query.clone()).collect();
     let answers = open.read(&queries, moment).await?;
     Ok(answers.into_iter().zip(triggers).map(|(answer, trigger)| Ok(answer?.sample(trigger.activation, moment.now))).collect())

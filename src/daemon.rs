@@ -12,6 +12,7 @@ mod stores;
 mod surroundings;
 mod tell;
 mod turn;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use self::pools::PoolReports;
 use self::resolve::{Resolved, Resolver};
 use self::state::State;
 use self::tell::Told;
+use self::view::{Question, View};
 use crate::kube::act::{ActError, Actor, Fact};
 use crate::kube::lease::{Leadership, LeaseOptions, compete};
 use crate::kube::ports::KubePorts;
@@ -133,6 +135,7 @@ struct Daemon {
     watches: JoinSet<()>,
     round: u64,
     polled: mpsc::Receiver<Polled>,
+    questions: mpsc::Receiver<Question>,
     owners: BTreeMap<TriggerId, Key>,
     next_trigger: u64,
     done: mpsc::Receiver<Done>,
@@ -166,7 +169,8 @@ impl Daemon {
         let (resolved_tx, resolved) = mpsc::channel(64);
         let (offers_tx, offers) = mpsc::channel(16);
         let (inventories_tx, inventories) = mpsc::channel(4);
-        let poller = Poller::new(polled_tx);
+        let (view, questions) = View::new(client.clone());
+        let poller = Poller::with_options(polled_tx, springtide_scalers::Options { cluster: Some(Arc::new(view)), ..Default::default() });
         poller.pause_all();
         metrics::gauge!(names::LEADER).set(0.0);
         let mut daemon = Self {
@@ -185,6 +189,7 @@ impl Daemon {
             watches: JoinSet::new(),
             round: 0,
             polled,
+            questions,
             owners: BTreeMap::new(),
             next_trigger: 0,
             done,
@@ -215,6 +220,11 @@ impl Daemon {
                 Some(sighting) = self.sightings.recv() => self.see(sighting),
                 Some(polled) = self.polled.recv() => self.read(polled),
                 Some(done) = self.done.recv() => self.learn(done),
+                // It waits until all pods are known, and changes nothing, so that there is nothing to decide after it.
+                Some(question) = self.questions.recv(), if self.state.is_complete() => {
+                    question.answer(&self.state.cluster);
+                    continue;
+                }
                 Some(resolved) = self.resolved.recv() => self.bind(resolved),
                 Some((class, offers)) = self.offers.recv() => self.offer(class, offers),
                 Some(inventory) = self.inventories.recv() => self.compare(inventory),

@@ -9,6 +9,7 @@ use springtide_core::reading::{Activity, Sample};
 use springtide_core::units::MetricMilli;
 
 use super::{Broker, Query};
+use crate::cluster::ClusterView;
 use crate::error::Error;
 use crate::listen::News;
 
@@ -20,6 +21,12 @@ pub(crate) trait Client: Broker {
 
     /// Connects and logs in. Safe to repeat; may be dropped at any await.
     async fn open(&self) -> Result<Self::Connection, Error>;
+
+    /// The same, for those who ask the cluster too; there may be none.
+    async fn open_in(&self, cluster: Option<&Arc<dyn ClusterView>>) -> Result<Self::Connection, Error> {
+        let _ = cluster;
+        self.open().await
+    }
 
     /// Answers many queries, as many answers as queries and in their order, with as few requests as the broker can do with. An outer error means that the
     /// connection is of no more use and none was answered; an inner error is about one query. Reads only; safe to repeat; may be dropped at any await, after
@@ -136,8 +143,8 @@ pub(crate) trait Open: Send {
 }
 
 /// Opens a connection.
-pub(super) async fn opened<B: Client>(broker: Arc<B>) -> Result<Box<dyn Open>, Error> {
-    let connection = Client::open(&*broker).await?;
+pub(super) async fn opened<B: Client>(broker: Arc<B>, cluster: Option<&Arc<dyn ClusterView>>) -> Result<Box<dyn Open>, Error> {
+    let connection = Client::open_in(&*broker, cluster).await?;
     Ok(Box::new(Opened { broker, connection }))
 }
 

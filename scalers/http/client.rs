@@ -169,6 +169,11 @@ pub(crate) async fn bounded(mut answer: reqwest::Response) -> Result<Option<Vec<
 }
 
 impl Asker<'_> {
+    /// The same for another address that means the same server: one of the pods behind it.
+    pub(crate) fn at<'a>(&self, server: &'a Server) -> Asker<'a> {
+        Asker { server, http: self.http.clone(), bearer: self.bearer.clone(), until: self.until, patience: self.patience, now: self.now }
+    }
+
     /// What JSON stands at a path below the server's base. `what` names it in errors.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, &str)], what: &str) -> Result<T, Error> {
         let body = self.get(path, parameters, what).await?;

@@ -1,6 +1,7 @@
 //! What a metrics-api trigger accepts, as tables, and what it reads from a server in the same process.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Reading, Sample};
@@ -9,6 +10,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::broker::Moment;
+use crate::cluster::fake::View;
+use crate::cluster::{Backend, ClusterView};
 use crate::fake::{Fake, MOMENT};
 use crate::trial::{self, Row, read_all};
 use crate::{Error, Options, Poller, Problem, ResolvedEnv, Trigger, TriggerId};
@@ -37,7 +40,9 @@ const ROWS: &[Row] = &[
     ("url=http://h/ valueLocation=a.b targetValue=1 format=csv", "", &["format"]),
     ("url=http://h/ valueLocation=a.b targetValue=1 timeout=5s unsafeSsl=true", "", &[]),
     ("url=http://h/ valueLocation=a.b targetValue=1 timeout=-1 unsafeSsl=yes", "", &["timeout", "unsafeSsl"]),
-    ("url=http://h.n/ valueLocation=a targetValue=1 aggregateFromKubeServiceEndpoints=true", "", &["aggregateFromKubeServiceEndpoints"]),
+    ("url=http://h.n/ valueLocation=a targetValue=1 aggregateFromKubeServiceEndpoints=true", "", &[]),
+    ("url=http://h/ valueLocation=a targetValue=1 aggregateFromKubeServiceEndpoints=true", "", &["url"]),
+    ("url=http://10.1.2.3/ valueLocation=a targetValue=1 aggregateFromKubeServiceEndpoints=true", "", &["url"]),
     ("url=http://h.n/ valueLocation=a targetValue=1 aggregateFromKubeServiceEndpoints=false aggregationType=max", "", &[]),
     ("url=http://h.n/ valueLocation=a targetValue=1 aggregationType=median", "", &["aggregationType"]),
     // Logins.
@@ -244,4 +249,76 @@ async fn a_server_that_comes_back_is_read_again() {
             break;
         }
     }
+}
+
+/// Triggers on pods behind the Service shop/orders, as in `aggregation location`.
+fn behind(words: &str, port: u16) -> Trigger {
+    let (aggregation, location) = words.split_once(' ').expect("two words");
+    let url = format!("http://orders.shop.svc.cluster.local:{port}/stats?all=1");
+    parse(
+        &format!("url={url} valueLocation={location} targetValue=1 aggregateFromKubeServiceEndpoints=true aggregationType={aggregation}"),
+        "",
+    )
+    .expect("fine")
+}
+
+fn backend(address: &str) -> Backend {
+    let (host, port) = address.rsplit_once(':').expect("a port");
+    Backend { address: host.trim_matches(['[', ']']).to_owned(), ports: vec![port.parse().expect("a port")] }
+}
+
+#[tokio::test]
+async fn pods_behind_a_service_are_asked_once_each_for_all_triggers() {
+    let (mut fakes, mut backends) = (Vec::new(), Vec::new());
+    for number in [2, 4, 9] {
+        let fake = Fake::default();
+        fake.answer("/stats?all=1", 200, format!(r#"{{"n":{number},"twice":{}}}"#, number * 2));
+        backends.push(backend(&fake.serve().await));
+        fakes.push(fake);
+    }
+    // One that is gone, and one that says nothing of use.
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    let mute = Fake::default();
+    mute.answer("/stats", 200, "{}");
+    backends.extend([backend(&gone), backend(&mute.serve().await)]);
+    let cluster: Arc<dyn ClusterView> = Arc::new(View::serving(Key::new("shop", "orders"), backends));
+    let triggers = ["average n", "sum n", "max n", "min n", "sum twice"].map(|words| behind(words, 80));
+    let samples = trial::read_all_in(Some(&cluster), &triggers, MOMENT).await.expect("the Service is there");
+    let metrics: Vec<MetricMilli> = samples.iter().map(|sample| sample.as_ref().expect("a number").metric).collect();
+    assert_eq!(metrics, [5_000, 15_000, 9_000, 2_000, 30_000].map(MetricMilli));
+    assert!(fakes.iter().all(|fake| fake.asked() == ["/stats?all=1"]), "once for all five");
+}
+
+#[tokio::test]
+async fn no_pod_no_answer_and_no_cluster_are_errors_and_never_nothing() {
+    let read = async |view: Option<View>| {
+        let cluster = view.map(|view| Arc::new(view) as Arc<dyn ClusterView>);
+        let mut read = trial::read_all_in(cluster.as_ref(), &[behind("sum n", 80)], MOMENT).await.expect("the connection is not at fault");
+        read.remove(0).expect_err("no number").chain()
+    };
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    for (view, told) in [
+        (None, "needs a cluster"),
+        (Some(View::default()), "none that is ready"),
+        (Some(View::failing("endpointslices is forbidden")), "endpointslices is forbidden"),
+        (
+            Some(View::serving(Key::new("shop", "orders"), vec![backend(&gone)])),
+            "could not get any metric successfully from the 1 provided endpoints",
+        ),
+    ] {
+        let error = read(view).await;
+        assert!(error.contains(told) && error.contains("shop/orders"), "{error}");
+    }
+}
+
+#[test]
+fn pods_are_asked_at_their_own_port() {
+    let trigger = behind("sum n", 8080);
+    let query: &Query = trigger.query().typed().expect("ours");
+    let (service, _) = query.behind.as_ref().expect("a Service");
+    let origin = |address: &str, ports: &[u16]| service.origin(&Backend { address: address.to_owned(), ports: ports.to_vec() });
+    assert_eq!(origin("10.0.0.1", &[9090, 8080]), "http://10.0.0.1:8080");
+    assert_eq!(origin("10.0.0.1", &[9090]), "http://10.0.0.1:9090");
+    assert_eq!(origin("10.0.0.1", &[]), "http://10.0.0.1:8080");
+    assert_eq!(origin("fd00::1", &[8080]), "http://[fd00::1]:8080");
 }

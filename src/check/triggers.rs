@@ -8,7 +8,7 @@ use springtide_api::keda::{ScaledJob, ScaledObject, Trigger, TriggerAuthenticati
 use springtide_api::validate::is_variable_name;
 use springtide_api::{Problem, typed};
 use springtide_core::name::Key;
-use springtide_scalers::{AuthParams, IDENTITY, Kind, Secret, Source, conceal, kind, parse};
+use springtide_scalers::{AuthParams, IDENTITY, Kind, Secret, Source, conceal, kind, parse_as};
 
 use super::across::{Index, namespace};
 use super::finding::{Finding, Severity};
@@ -278,16 +278,21 @@ impl<'a> Looker<'a> {
         self.near_parameters(i, trigger, kind);
         let knows = |name: &str, source| kind.all_parameters().any(|known| known.name == name && known.sources.contains(&source));
         let owner = Key::new(namespace(self.document), self.document.name.as_str());
-        let result = parse(&owner, &trigger.kind, &trigger.metadata, &auth.given, &environment.texts.given.texts);
+        let (meaning, env) = (trigger.metric_type_given(), &environment.texts.given.texts);
+        let result = parse_as(&owner, &trigger.kind, meaning, &trigger.metadata, &auth.given, env);
         unsaid.extend(auth.hidden.iter().cloned());
         match result {
             Ok(trigger) => {
+                if let Some(problem) = trigger.unmeasured() {
+                    self.say(Severity::Problem, format!("spec.triggers[{i}].{}", problem.field), problem.what, problem.remedy);
+                }
                 for notice in trigger.notices {
                     self.say(Severity::Notice, format!("spec.triggers[{i}].metadata.{}", notice.field), notice.what, notice.remedy);
                 }
             }
             Err(problems) => {
-                for problem in problems {
+                // What a target may mean has been judged with the object.
+                for problem in problems.into_iter().filter(|problem| problem.field != "metricType") {
                     let elsewhere = auth.open && knows(&problem.field, Source::Auth);
                     let given = trigger.metadata.get(&problem.field).is_some_and(|text| !text.trim().is_empty());
                     if !given && (elsewhere || unsaid.contains(&problem.field)) {

@@ -10,7 +10,7 @@ use springtide_api::validate::is_variable_name;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
-use springtide_scalers::{Around, AuthParams, Pace, Trigger, TriggerId, parse};
+use springtide_scalers::{Around, AuthParams, Pace, Trigger, TriggerId, parse_as};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -187,10 +187,20 @@ async fn resolve(
             // What is missing for want of its authentication is no problem of its own.
             continue;
         }
-        match parse(&springtide_api::typed::key(&object.metadata), &trigger.kind, &trigger.metadata, &found, &env.variables) {
-            Ok(trigger) => triggers.push(trigger),
-            Err(wrong) => problems.extend(wrong.iter().map(|problem| worded(i, trigger, &found, problem))),
-        }
+        let owner = springtide_api::typed::key(&object.metadata);
+        let wrong = match parse_as(&owner, &trigger.kind, trigger.metric_type_given(), &trigger.metadata, &found, &env.variables) {
+            Ok(typed) => match typed.unmeasured() {
+                Some(problem) => vec![problem],
+                None => {
+                    triggers.push(typed);
+                    continue;
+                }
+            },
+            Err(wrong) => wrong,
+        };
+        // What a target may mean has been judged with the object.
+        let wrong = wrong.iter().filter(|problem| problem.field != "metricType");
+        problems.extend(wrong.map(|problem| worded(i, trigger, &found, problem)));
     }
     if problems.is_empty() { Ok(triggers) } else { Err(problems) }
 }
@@ -347,7 +357,7 @@ mod tests {
         for text in ["amqp://u:hunter2@h:5672/", "u:hunter2", "RABBIT hunter2", "7hunter2"] {
             let metadata = [("hostFromEnv", text), ("queueName", "q"), ("mode", "QueueLength"), ("value", "1")];
             let metadata: BTreeMap<String, String> = metadata.into_iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
-            let problems = parse(&Key::new("default", "object"), "rabbitmq", &metadata, &AuthParams::new(), &Default::default())
+            let problems = parse_as(&Key::new("default", "object"), "rabbitmq", None, &metadata, &AuthParams::new(), &Default::default())
                 .expect_err("there is no host");
             let trigger = springtide_api::keda::Trigger { kind: "rabbitmq".to_owned(), metadata, ..Default::default() };
             let told: Vec<String> = problems.iter().map(|problem| worded(3, &trigger, &AuthParams::new(), problem)).collect();

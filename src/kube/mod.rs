@@ -4,6 +4,7 @@ pub mod act;
 pub mod auth;
 pub mod claims;
 pub mod discovery;
+pub mod endpoints;
 pub mod lease;
 pub mod ports;
 pub mod probe;

@@ -7,6 +7,7 @@ mod leadership;
 mod mistakes;
 mod secrets;
 mod shadow;
+mod surroundings;
 
 use std::sync::{Mutex, PoisonError, Weak};
 

@@ -62,6 +62,12 @@ impl Trigger {
         self.metric_type.as_ref().and_then(Lenient::known).copied().unwrap_or(MetricType::AverageValue)
     }
 
+    /// The same as it is written, where anything that we know was said.
+    #[must_use]
+    pub fn metric_type_given(&self) -> Option<&'static str> {
+        self.metric_type.as_ref().and_then(Lenient::known).map(|known| known.as_str())
+    }
+
     /// Whether it measures the pods themselves rather than work that waits for them.
     #[must_use]
     pub fn is_resource(&self) -> bool {
