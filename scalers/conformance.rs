@@ -148,7 +148,8 @@ struct Variant {
 }
 
 /// How a trigger says who it is, of the kinds that tests of KEDA look into.
-const LOGINS: [fn(&Trigger) -> Option<String>; 3] = [crate::mysql::login, crate::postgresql::login, crate::rabbitmq::login];
+const LOGINS: [fn(&Trigger) -> Option<String>; 4] =
+    [crate::aws_sqs_queue::login, crate::mysql::login, crate::postgresql::login, crate::rabbitmq::login];
 
 /// Reads a case's value. The error is a text for people.
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
@@ -158,7 +159,7 @@ const READERS: &[(&[&str], Reader)] = &[
     (&["cron"], by_clock),
     (&["external"], by_connections),
     (&["kafka"], of_offsets),
-    (&["metrics-api", "nats-jetstream", "prometheus"], over_http),
+    (&["aws-sqs-queue", "metrics-api", "nats-jetstream", "prometheus"], over_http),
     (&["rabbitmq"], of_queues),
     (&["redis-streams"], over_redis),
 ];

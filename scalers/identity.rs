@@ -1,5 +1,7 @@
 //! Who a trigger is to a cloud: what its TriggerAuthentication's `podIdentity` says, typed and without the object's other words.
 
+pub(crate) mod aws;
+
 /// An identity that the cloud gives to a pod: the daemon's own, or a role that it may take on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PodIdentity {

@@ -14,6 +14,9 @@ use springtide_core::name::Key;
 
 mod apache_kafka;
 #[cfg(feature = "clients")]
+mod aws_secrets;
+mod aws_sqs_queue;
+#[cfg(feature = "clients")]
 mod backoff;
 mod broker;
 mod cron;
@@ -63,6 +66,8 @@ mod polling;
 #[cfg(all(test, feature = "clients"))]
 mod trial;
 
+#[cfg(feature = "clients")]
+pub use aws_secrets::{AwsSecretName, AwsSecrets};
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use error::Error;
@@ -78,6 +83,7 @@ pub use secret::{Secret, conceal};
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
     &apache_kafka::KIND,
+    &aws_sqs_queue::KIND,
     &cron::KIND,
     &external::KIND,
     &external::PUSH,

@@ -209,6 +209,7 @@ impl<'a> Looker<'a> {
             }
         }
         spec.secret_target_ref.iter().for_each(|reference| texts.hide(&reference.parameter));
+        spec.aws_secret_manager.iter().flat_map(|manager| &manager.secrets).for_each(|secret| texts.hide(&secret.parameter));
         spec.env.iter().for_each(|reference| texts.hide(&reference.parameter));
         texts.given.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
         for source in typed::scaled::unserved_sources(spec) {

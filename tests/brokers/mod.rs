@@ -7,3 +7,4 @@ mod rabbitmq;
 mod reader;
 mod redis;
 mod sql;
+mod sqs;

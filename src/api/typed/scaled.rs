@@ -135,7 +135,6 @@ pub fn unserved_sources(spec: &TriggerAuthenticationSpec) -> Vec<&'static str> {
         ("hashiCorpVault", spec.hashicorp_vault.is_some()),
         ("azureKeyVault", spec.azure_key_vault.is_some()),
         ("gcpSecretManager", spec.gcp_secret_manager.is_some()),
-        ("awsSecretManager", spec.aws_secret_manager.is_some()),
         ("boundServiceAccountToken", !spec.bound_service_account_token.is_empty()),
         ("oauth2", spec.oauth2.is_some()),
     ]

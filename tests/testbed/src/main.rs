@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use springtide_testbed::{Kafka, Named, Programs, Tools, nats_server, static_programs};
+use springtide_testbed::{Kafka, Moto, Named, Programs, Tools, nats_server, static_programs};
 
 #[derive(Parser)]
 #[command(about = "Real parts on loopback, for tests and for a person who tries something")]
@@ -63,7 +63,10 @@ async fn run() -> Result<()> {
             let Tools { kubectl, kwokctl, compose } = tokio::task::spawn_blocking(Tools::ensure).await??;
             let nats = tokio::task::spawn_blocking(nats_server).await??;
             let kafka = tokio::task::spawn_blocking(Kafka::ensure).await??;
-            for program in [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose, nats, kafka] {
+            let moto = tokio::task::spawn_blocking(Moto::ensure).await??;
+            for program in
+                [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose, nats, kafka, moto]
+            {
                 println!("{}", program.display());
             }
         }
