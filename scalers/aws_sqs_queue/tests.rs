@@ -1,6 +1,8 @@
 //! What an SQS trigger accepts, as a table, and what it makes of answers of an SQS in the same process.
 
+use std::io::Write;
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use springtide_core::units::MetricMilli;
@@ -82,6 +84,40 @@ async fn counts_are_told_apart_and_requests_are_signed() {
     assert!(fake.headers("x-amz-target").iter().all(|target| target == "AmazonSQS.GetQueueAttributes"));
 }
 
+/// What is logged, all together.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no test panics with it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_tells_a_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(logs);
+    let fake = Fake::default();
+    let server = fake.serve().await;
+    for (status, body) in [(200, "{}"), (403, r#"{"__type":"com.amazonaws.sqs#ExpiredToken","message":"old"}"#)] {
+        failure(&fake, &server, status, body).await;
+    }
+    let text = String::from_utf8_lossy(&log.0.lock().expect("nobody writes any more")).into_owned();
+    assert!(text.contains("GetQueueAttributes"), "nothing is logged, so nothing is proved: {text}");
+    for secret in ["s3cret", "t0ken"] {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{line:?}");
+    }
+}
+
 /// What is wrong with a queue, whether it is said of the queue or of the connection.
 async fn failure(fake: &Fake, server: &str, status: u16, body: &str) -> Error {
     fake.answer("/", status, body);
@@ -106,7 +142,9 @@ async fn errors_say_what_and_where_and_what_to_do_without_secrets() {
         (200, r#"{"Attributes":{"ApproximateNumberOfMessages":"-1"}}"#.to_owned(), "no number of messages"),
         (200, r#"{"Attributes":{"ApproximateNumberOfMessages":"1"}}"#.to_owned(), "ApproximateNumberOfMessagesNotVisible"),
         (200, "<html>".to_owned(), "cannot be read"),
-        (404, "<html>".to_owned(), "SQS at http://"),
+        (403, "<html>".to_owned(), "refuses the login (HTTP status 403"),
+        (502, "<html>".to_owned(), "the connection failed"),
+        (404, "<html>".to_owned(), "cannot be read"),
     ];
     for (status, body, expected) in rows {
         let error = failure(&fake, &server, status, &body).await;

@@ -34,7 +34,7 @@ parameters! {
         secret: Option<Secret> = "awsSecretAccessKey", from Auth Environment;
         /// The token that goes with keys for a while.
         token: Option<Secret> = "awsSessionToken", from Auth;
-        /// ARN of a role to take on, as whoever the daemon is.
+        /// ARN of a role to take on, as whoever the daemon is; podIdentity with provider aws goes before it.
         role: Option<String> = "awsRoleArn", from Auth;
         /// Whose identity is shown: pod, as where nothing is said, what the TriggerAuthentication gives; operator, the daemon's own (a role of its ServiceAccount, by web identity
         /// or EKS Pod Identity, or that of its machine).

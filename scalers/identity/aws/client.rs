@@ -145,7 +145,12 @@ where
             let error = context.into_err();
             let Some(code) = error.code() else {
                 let source = format!("HTTP status {status}, and no answer that AWS would give").into();
-                return if status.is_server_error() { Error::Ask { broker, source } } else { Error::Decode { broker, what, source } };
+                return match status.as_u16() {
+                    // Not in the service's own words: from what stands before it.
+                    401 | 403 => Error::LogIn { broker, reason: format!("HTTP status {status}") },
+                    500.. => Error::Ask { broker, source },
+                    _ => Error::Decode { broker, what, source },
+                };
             };
             let message = service.identity.excerpt(error.message().unwrap_or_default());
             match code.rsplit('.').next().unwrap_or(code) {
