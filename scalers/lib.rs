@@ -47,6 +47,7 @@ mod postgresql;
 mod prometheus;
 mod rabbitmq;
 mod redis;
+mod schema;
 mod secret;
 mod sql;
 mod tls;

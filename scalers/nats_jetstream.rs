@@ -99,6 +99,11 @@ impl Broker for Nats {
     fn address(&self) -> String {
         self.0.address()
     }
+
+    /// However many consumers: one page has all of an account.
+    fn requests(&self, _: usize) -> usize {
+        1
+    }
 }
 
 /// A consumer.

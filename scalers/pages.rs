@@ -10,6 +10,7 @@ use serde_json::Value;
 use springtide_core::name::Key;
 
 use crate::conformance;
+use crate::parameter::REST;
 use crate::{Age, AuthParams, KINDS, Kind, Parameter, ResolvedEnv, Secret, Source, parse};
 
 fn folder() -> PathBuf {
@@ -22,8 +23,10 @@ fn page(kind: &Kind) -> String {
     let mut page = format!("<!-- Made of scalers/{} by `cargo xtask gen`. -->\n# {name}\n\n{}.\n\n", file(name), kind.summary);
     let (own, shared) = kind.parameters.split_first().expect("each kind has parameters");
     let rest = kind.targets.iter().map(|target| &target.parameter).chain(&kind.activation);
+    let (any, shared): (Vec<&[Parameter]>, Vec<&[Parameter]>) =
+        shared.iter().copied().partition(|group| group.iter().all(|parameter| parameter.name == REST.name));
     page += "## Parameters\n\n";
-    page += &table(kind, own.iter().chain(rest));
+    page += &table(kind, own.iter().chain(rest).chain(any.into_iter().flatten()));
     for group in shared {
         page += "\n## Server, login and certificates\n\n";
         page += &table(kind, group.iter());

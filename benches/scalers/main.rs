@@ -4,6 +4,7 @@
 
 mod kafka;
 mod measured;
+mod rabbitmq;
 mod redis;
 
 use anyhow::Result;
@@ -15,8 +16,9 @@ async fn main() -> Result<()> {
         return kafka::poll(address, &arguments).await;
     }
     let kafka = kafka::measure(&arguments).await?;
+    let rabbitmq = rabbitmq::measure(&arguments).await?;
     let redis = redis::measure().await?;
-    println!("scalers: {kafka} redis5000_poll_ms={redis}");
+    println!("scalers: {kafka} rabbitmq10000_requests_per_poll={rabbitmq} redis5000_poll_ms={redis}");
     Ok(())
 }
 

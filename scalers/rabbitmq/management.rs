@@ -10,6 +10,11 @@ use crate::http::Server;
 #[cfg(feature = "clients")]
 mod client;
 
+/// From how many queues on one listing is less work than asking for each.
+const WORTH_A_LISTING: usize = 6;
+/// How many queues a page of a listing has: the most that RabbitMQ allows.
+const PAGE: usize = 500;
+
 /// A broker's management interface. Its address has neither a login nor a virtual host.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Management(pub Server);
@@ -35,6 +40,11 @@ impl Broker for Management {
 
     fn address(&self) -> String {
         self.0.address()
+    }
+
+    fn requests(&self, queries: usize) -> usize {
+        // Many are read from listings.
+        if queries < WORTH_A_LISTING { queries } else { queries.div_ceil(PAGE) }
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! Connecting and asking: one pipeline for all keys of a server.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::Query;
 use super::cluster::{self, Cluster};
 use super::dialogue::{Next, Refusal, Reply, Shape, words};
-use super::node::{Dial, Node};
+use super::node::{Dial, Node, channel};
 use super::place::Place;
 use super::server::{Server, Way};
 use crate::broker::{Answer, Broker as _, Client, Moment};
@@ -61,6 +62,22 @@ impl Client for Server {
             }
         };
         Ok(Link { tls, to, shapes: HashMap::new() })
+    }
+
+    async fn listen(&self, queries: &[&Query], changed: &(dyn Fn(usize) + Send + Sync)) -> Result<(), Error> {
+        let Some(place) = self.places.first() else { return Ok(()) };
+        let tls = cluster::tls(self)?;
+        let keys: Vec<&str> = queries.iter().map(|query| query.key.as_str()).collect();
+        let Some(mut heard) = self.dial(tls.as_ref()).hear(place, &keys).await? else { return pending().await };
+        let mut by_channel: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, key) in keys.iter().enumerate() {
+            by_channel.entry(channel(self.database, key)).or_default().push(at);
+        }
+        let mut messages = heard.on_message();
+        while let Some(message) = messages.next().await {
+            by_channel.get(message.get_channel_name()).into_iter().flatten().for_each(|at| changed(*at));
+        }
+        Ok(())
     }
 
     async fn read(&self, link: &mut Link, queries: &[&Query], moment: Moment) -> Result<Vec<Result<Answer, Error>>, Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value, cmd, pipe};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -31,28 +31,67 @@ pub(super) struct Dial<'a> {
     pub database: i64,
 }
 
+/// A stream, encrypted or not.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+
+/// So many keys are named in one command.
+const AT_ONCE: usize = 500;
+
+/// The channel on which a server tells of a key.
+pub(super) fn channel(database: i64, key: &str) -> String {
+    format!("__keyspace@{database}__:{key}")
+}
+
 /// What a server says that knows us not, or not well enough for anything.
 const REFUSALS: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"];
 
 impl Dial<'_> {
     /// Connects to one server, and logs in.
     pub(super) async fn open(&self, place: &Place) -> Result<Node, Error> {
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await.map_err(|error| self.unreached(place, error))?;
-        // What is sent is sent whole, and waited for.
-        stream.set_nodelay(true).map_err(|error| self.unreached(place, error))?;
-        let mut node = match self.tls {
-            None => self.speak(place, stream).await?,
-            Some(config) => {
-                let name = ServerName::try_from(place.host.clone()).map_err(|error| self.unreached(place, error))?;
-                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-                self.speak(place, stream.map_err(|error| self.unreached(place, error))?).await?
-            }
-        };
+        let mut node = self.speak(place, self.connect(place).await?).await?;
         self.greet(&mut node, place).await?;
         Ok(node)
     }
 
-    async fn speak(&self, place: &Place, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Node, Error> {
+    /// Connects to one server, logs in, and hears what happens to these keys, if the server tells such things.
+    pub(super) async fn hear(&self, place: &Place, keys: &[&str]) -> Result<Option<PubSub>, Error> {
+        let mut node = self.open(place).await?;
+        let asked = node.ask_one(cmd("CONFIG").arg("GET").arg("notify-keyspace-events").take()).await;
+        // Who may not ask is told nothing of it.
+        let Ok(Ok(told)) = asked else { return Ok(None) };
+        let told: Vec<String> = redis::from_redis_value(told).unwrap_or_default();
+        if !told.last().is_some_and(|events| events.contains('K') && events.len() > 1) {
+            return Ok(None);
+        }
+        drop(node);
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name().set_db(self.database);
+        if let Some(Login { user, password }) = self.login {
+            info = info.set_password(password.expose());
+            if let Some(user) = user {
+                info = info.set_username(user.expose());
+            }
+        }
+        let fault = |error: RedisError| self.unreached(place, error);
+        let mut heard = PubSub::new(&info, self.connect(place).await?).await.map_err(fault)?;
+        let channels: Vec<String> = keys.iter().map(|key| channel(self.database, key)).collect();
+        for some in channels.chunks(AT_ONCE) {
+            heard.subscribe(some).await.map_err(fault)?;
+        }
+        Ok(Some(heard))
+    }
+
+    async fn connect(&self, place: &Place) -> Result<Box<dyn Bytes>, Error> {
+        let stream = TcpStream::connect((place.host.as_str(), place.port)).await.map_err(|error| self.unreached(place, error))?;
+        // What is sent is sent whole, and waited for.
+        stream.set_nodelay(true).map_err(|error| self.unreached(place, error))?;
+        let Some(config) = self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(place.host.clone()).map_err(|error| self.unreached(place, error))?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        Ok(Box::new(stream.map_err(|error| self.unreached(place, error))?))
+    }
+
+    async fn speak(&self, place: &Place, stream: Box<dyn Bytes>) -> Result<Node, Error> {
         // Logging in is said in our own commands, of whose replies the library would not tell the words. Who waits for replies minds the time.
         let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
         let patient = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);

@@ -229,4 +229,18 @@ impl Broker for Server {
             (Way::Sentinels, None) => format!("the Redis master of the sentinels at {places}{database}"),
         }
     }
+
+    /// One server tells of its keys, where `notify-keyspace-events` is set.
+    fn tells(&self) -> bool {
+        self.way == Way::Alone
+    }
+
+    /// However many keys: a pipeline to each server that has some, after a question to a sentinel.
+    fn requests(&self, _: usize) -> usize {
+        match self.way {
+            Way::Alone => 1,
+            Way::Cluster => self.places.len(),
+            Way::Sentinels => 2,
+        }
+    }
 }

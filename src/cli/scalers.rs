@@ -15,6 +15,9 @@ use super::Output;
 pub struct Scalers {
     /// The type of a trigger.
     kind: Option<String>,
+    /// Print JSON Schemas of the triggers' metadata instead.
+    #[arg(long)]
+    schema: bool,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     output: Output,
@@ -31,6 +34,15 @@ impl Scalers {
                 None => bail!("there is no scaler `{name}`; `springtide scalers` lists all of them"),
             },
         };
+        if self.schema {
+            let schemas: serde_json::Map<String, serde_json::Value> =
+                kinds.iter().map(|kind| (kind.name.to_owned(), kind.schema())).collect();
+            // Of one kind, its own alone.
+            let shown = if self.kind.is_some() { schemas.into_values().next().unwrap_or_default() } else { schemas.into() };
+            serde_json::to_writer_pretty(&mut out, &shown).context("write to standard output")?;
+            writeln!(out).context("write to standard output")?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.output == Output::Json {
             serde_json::to_writer_pretty(&mut out, &kinds).context("write to standard output")?;
             writeln!(out).context("write to standard output")?;

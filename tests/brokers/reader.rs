@@ -31,8 +31,13 @@ impl Reader {
     }
 
     pub(super) fn set(&mut self, trigger: Trigger) -> TriggerId {
+        self.set_at(trigger, INTERVAL)
+    }
+
+    /// The same with another period.
+    pub(super) fn set_at(&mut self, trigger: Trigger, period: Duration) -> TriggerId {
         self.next += 1;
-        self.poller.set(TriggerId(self.next), trigger, INTERVAL);
+        self.poller.set(TriggerId(self.next), trigger, period);
         TriggerId(self.next)
     }
 

@@ -72,7 +72,27 @@ async fn redis_is_read_as_it_is() -> Result<()> {
         certificates_are_checked(&redis),
     )?;
     many_lists_are_one_read(&redis).await?;
+    what_happens_to_a_key_is_read_at_once(&redis).await?;
     an_outage_is_stale_and_then_over(&mut redis).await
+}
+
+/// A server that tells of its keys is not waited for.
+async fn what_happens_to_a_key_is_read_at_once(redis: &Redis) -> Result<()> {
+    let mut connection = connect(redis.address(), 0).await?;
+    say(&mut connection, &["CONFIG SET notify-keyspace-events KA", "DEL told"]).await?;
+    let mut reader = Reader::new();
+    let id = reader.set_at(at(redis.address(), items("told", &[]), "redis")?, Duration::from_secs(3600));
+    reader.until(id, "a list that is not there", |reading| sample(reading).filter(|sample| sample.metric == MetricMilli::ZERO)).await?;
+    // It may not listen yet: what comes later is told of.
+    for _ in 0..40 {
+        say(&mut connection, &["RPUSH told x"]).await?;
+        let filled = |reading: &Reading| sample(reading).filter(|sample| sample.metric > MetricMilli::ZERO);
+        let soon = tokio::time::timeout(Duration::from_millis(500), reader.until(id, "what was put in", filled)).await;
+        if soon.is_ok() {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nothing was read of what the server told")
 }
 
 async fn items_of_each_shape_are_counted(redis: &Redis) -> Result<()> {

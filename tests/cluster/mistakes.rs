@@ -1,7 +1,7 @@
 //! Mistakes that people make: each is a condition and an event on the object that has it, with what to do; the object beside it goes on; and what is corrected
 //! heals by itself.
 
-mod loose;
+pub(super) mod loose;
 mod node_pools;
 mod scaled_objects;
 mod unreadable;

@@ -5,6 +5,7 @@ mod hardship;
 mod layers;
 mod leadership;
 mod mistakes;
+mod secrets;
 mod shadow;
 
 use std::sync::{Mutex, PoisonError, Weak};

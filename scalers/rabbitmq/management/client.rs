@@ -9,15 +9,11 @@ use serde::Deserialize;
 use super::super::counts::Counts;
 use super::super::host::segment;
 use super::super::mode::{Counted, Mode, Operation};
-use super::{Management, Names, Query};
+use super::{Management, Names, PAGE, Query, WORTH_A_LISTING};
 use crate::broker::{Answer, Broker as _, Client, Moment};
 use crate::error::Error;
 use crate::http::{self, Session, gather};
 
-/// From how many queues on one listing is less work than asking for each.
-const WORTH_A_LISTING: usize = 6;
-/// How many queues a page of a listing has: the most that RabbitMQ allows.
-const PAGE: usize = 500;
 /// The parts of a queue that are read; leaving out the rest is most of the answer.
 const COLUMNS: &str = "name,messages,messages_ready,messages_unacknowledged,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\
                        message_stats.get_no_ack,message_stats.publish_details.rate,message_stats.deliver_get_details.rate";
