@@ -14,7 +14,7 @@ use crate::cluster::ClusterView;
 mod open;
 
 #[cfg(feature = "clients")]
-pub(crate) use open::{Active, Answer, Client, Level, Moment, Open};
+pub(crate) use open::{Active, Answer, Client, Level, Moment, Open, together};
 
 /// A broker: its address and credentials. Two that are equal are one broker, and share one connection.
 pub(crate) trait Broker: Eq + Hash + Send + Sync + 'static {

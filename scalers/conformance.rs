@@ -157,7 +157,8 @@ struct Variant {
 }
 
 /// How a trigger says who it is, of the kinds that tests of KEDA look into.
-const LOGINS: [fn(&Trigger) -> Option<String>; 3] = [crate::mysql::login, crate::postgresql::login, crate::rabbitmq::login];
+const LOGINS: [fn(&Trigger) -> Option<String>; 4] =
+    [crate::aws_sqs_queue::login, crate::mysql::login, crate::postgresql::login, crate::rabbitmq::login];
 
 /// Reads a case's value. The error is a text for people.
 type Reader = fn(&str, &Case) -> BoxFuture<'static, Result<(Sample, Trigger), String>>;
@@ -171,7 +172,7 @@ const READERS: &[(&[&str], Reader)] = &[
     (&["kafka"], of_offsets),
     (&["kubernetes-workload"], of_pods),
     (&["metrics-api"], of_service),
-    (&["azure-servicebus", "nats-jetstream", "prometheus"], over_http),
+    (&["aws-sqs-queue", "azure-servicebus", "nats-jetstream", "prometheus"], over_http),
     (&["rabbitmq"], of_queues),
     (&["redis-streams"], over_redis),
 ];

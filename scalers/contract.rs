@@ -97,10 +97,11 @@ fn an_identity_that_a_kind_does_not_read_is_a_problem() {
     }
 }
 
-/// The kinds that ask a broker: those whose example has an address.
+/// The kinds that ask a broker: those whose example has an address. Clouds are not asked without keys, so their own tests say what they do.
 fn kinds_with_a_broker() -> impl Iterator<Item = &'static Kind> {
     let has_address = |(key, text): (&String, &String)| moved_text(key, text, ":").is_some();
-    KINDS.iter().copied().filter(move |kind| example(kind).iter().any(has_address) || example_auth(kind).iter().any(has_address))
+    let brokers = KINDS.iter().copied().filter(|kind| !kind.name.starts_with("aws-"));
+    brokers.filter(move |kind| example(kind).iter().any(has_address) || example_auth(kind).iter().any(has_address))
 }
 
 /// A text with its address replaced by ours, if it is a URL, hosts with ports, or one of a host and a port.

@@ -122,6 +122,13 @@ const DIFFERENCES: &[(&[&str], &[&str], Aspect, &str)] = &[
         Need,
         "KEDA can do without any of a connection's parameters, which its schema does not show; that there is an address is checked by code of its own",
     ),
+    (
+        &["aws-sqs-queue"],
+        &["awsAccessKeyID", "awsAccessKeyId", "awsRoleArn", "awsSecretAccessKey", "awsSessionToken"],
+        Unknown,
+        "KEDA reads an identity at AWS in code that its scalers share, which its schema leaves out",
+    ),
+    (&["aws-sqs-queue"], &["identityOwner"], Allowed, "KEDA takes any other word for operator; here it is a problem of the trigger"),
     (REDIS, &["tls"], Allowed, "KEDA checks it in code of its own"),
 ];
 

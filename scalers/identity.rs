@@ -1,5 +1,6 @@
 //! Who a trigger is to a cloud: what its TriggerAuthentication's `podIdentity` says, typed and without the object's other words.
 
+pub(crate) mod aws;
 pub(crate) mod azure;
 pub(crate) mod gcp;
 

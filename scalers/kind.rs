@@ -33,7 +33,7 @@ pub struct Kind {
     /// What a TriggerAuthentication gives in the example of the reference, in place of metadata of that name; empty where the kind has no
     /// secrets.
     pub example_auth: &'static [(&'static str, &'static str)],
-    /// Metadata that goes with it.
+    /// Metadata that goes with it, in place of what has the same name.
     pub example_more: &'static [(&'static str, &'static str)],
     #[serde(skip)]
     pub(crate) read: fn(&mut Fields<'_>) -> Option<Parsed>,

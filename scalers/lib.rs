@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use springtide_core::name::Key;
 
 mod apache_kafka;
+#[cfg(feature = "clients")]
+mod aws_secrets;
+mod aws_sqs_queue;
 mod azure;
 mod azure_queue;
 mod azure_servicebus;
@@ -76,6 +79,8 @@ mod seeded;
 #[cfg(all(test, feature = "clients"))]
 mod trial;
 
+#[cfg(feature = "clients")]
+pub use aws_secrets::{AwsSecretName, AwsSecrets};
 pub use broker::{Endpoint, Query};
 #[cfg(feature = "clients")]
 pub use cluster::{Backend, ClusterView, PodQuery, Unit};
@@ -93,6 +98,7 @@ pub use secret::{Secret, conceal};
 /// Every kind of scaler, by name.
 pub static KINDS: &[&Kind] = &[
     &apache_kafka::KIND,
+    &aws_sqs_queue::KIND,
     &azure_queue::KIND,
     &azure_servicebus::KIND,
     &cpu::KIND,

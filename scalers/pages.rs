@@ -84,8 +84,8 @@ fn quoted(text: &str) -> String {
 
 /// Objects that work together: a ScaledObject, and where the kind has secrets a TriggerAuthentication and the Secret that it names.
 fn manifest(kind: &Kind) -> String {
-    let in_auth: BTreeSet<&str> = kind.example_auth.iter().map(|(key, _)| *key).collect();
-    let metadata = kind.example.iter().filter(|(key, _)| !in_auth.contains(key)).chain(kind.example_more);
+    let replaced: BTreeSet<&str> = kind.example_auth.iter().chain(kind.example_more).map(|(key, _)| *key).collect();
+    let metadata = kind.example.iter().filter(|(key, _)| !replaced.contains(key)).chain(kind.example_more);
     let mut text = String::from(
         "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: orders\nspec:\n  scaleTargetRef:\n    name: orders\n  \
          maxReplicaCount: 20\n  triggers:\n",

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::iter;
 use springtide_core::Timestamp;
 use springtide_core::reading::{Activity, Sample};
 use springtide_core::units::MetricMilli;
@@ -131,6 +134,28 @@ impl Answer {
         let target = self.target.map(MetricMilli::from_f64);
         Sample { metric, target, activity, ready: self.ready, in_flight: self.in_flight, arrived: self.arrived, done: self.done, as_of }
     }
+}
+
+/// How many requests of one read are under way at a time: we are a guest.
+const AT_ONCE: usize = 4;
+
+/// The answers of one read whose queries are a request each, in their order; an outer error where all of them would be the same.
+pub(crate) async fn together(asked: Vec<BoxFuture<'_, Result<Answer, Error>>>) -> Result<Vec<Result<Answer, Error>>, Error> {
+    let mut answers = Vec::with_capacity(asked.len());
+    let mut arriving = iter(asked).buffered(AT_ONCE);
+    while let Some(answer) = arriving.next().await {
+        match answer {
+            // Of these, every question has its share: the connection is at fault.
+            Err(error @ (Error::Connect { .. } | Error::Ask { .. })) => return Err(error),
+            answer => answers.push(answer),
+        }
+    }
+    if answers.iter().all(|answer| matches!(answer, Err(Error::Wait { .. })))
+        && let Some(Err(error)) = answers.pop()
+    {
+        return Err(error);
+    }
+    Ok(answers)
 }
 
 /// An open connection to a broker of any kind.

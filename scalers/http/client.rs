@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::stream::iter;
-use futures::{FutureExt as _, StreamExt as _};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Method, StatusCode};
@@ -14,14 +13,12 @@ use springtide_core::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Login, Place, Server, Trouble};
-use crate::broker::{Answer, Moment};
+use crate::broker::{Answer, Moment, together};
 use crate::error::Error;
 use crate::oauth2::{Issuer, Token};
 use crate::secret::Secret;
 use crate::tls::Tls;
 
-/// How many requests of one read are under way at a time: we are a guest.
-const AT_ONCE: usize = 4;
 /// The largest answer that is taken: more than any page of metrics has, and no harm to hold.
 const LARGEST: usize = 16 << 20;
 /// How much of an answer that is an error is repeated.
@@ -135,23 +132,9 @@ pub(crate) async fn gather(
     session: &mut Session,
     asked: Vec<BoxFuture<'_, Result<Answer, Error>>>,
 ) -> Result<Vec<Result<Answer, Error>>, Error> {
-    let mut answers = Vec::with_capacity(asked.len());
-    let mut arriving = iter(asked).buffered(AT_ONCE);
-    while let Some(answer) = arriving.next().await {
-        match answer {
-            // Of these, every question has its share: the connection is at fault.
-            Err(error @ (Error::Connect { .. } | Error::Ask { .. })) => return Err(error),
-            Err(error @ Error::LogIn { .. }) => {
-                session.token.forget();
-                answers.push(Err(error));
-            }
-            answer => answers.push(answer),
-        }
-    }
-    if answers.iter().all(|answer| matches!(answer, Err(Error::Wait { .. })))
-        && let Some(Err(error)) = answers.pop()
-    {
-        return Err(error);
+    let answers = together(asked).await?;
+    if answers.iter().any(|answer| matches!(answer, Err(Error::LogIn { .. }))) {
+        session.token.forget();
     }
     Ok(answers)
 }

@@ -209,6 +209,7 @@ impl<'a> Looker<'a> {
             }
         }
         spec.secret_target_ref.iter().for_each(|reference| texts.hide(&reference.parameter));
+        spec.aws_secret_manager.iter().flat_map(|manager| &manager.secrets).for_each(|secret| texts.hide(&secret.parameter));
         spec.env.iter().for_each(|reference| texts.hide(&reference.parameter));
         spec.azure_key_vault.iter().flat_map(|vault| &vault.secrets).for_each(|secret| texts.hide(&secret.parameter));
         spec.gcp_secret_manager.iter().flat_map(|manager| &manager.secrets).for_each(|secret| texts.hide(&secret.parameter));

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use springtide_api::keda::authentication;
+use springtide_api::keda::vault::AwsSecretManager;
 use springtide_api::keda::{ScaledObject, TriggerAuthenticationSpec, validate};
 use springtide_api::typed::scaled::{self, BoundTrigger};
 use springtide_api::validate::is_variable_name;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
 use springtide_core::scale::policy::Policy;
-use springtide_scalers::{Around, AuthParams, Pace, Trigger, TriggerId, parse_as};
+use springtide_scalers::{Around, AuthParams, AwsSecretName, AwsSecrets, Pace, PodIdentity, Trigger, TriggerId, parse_as};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -250,15 +252,110 @@ async fn parameters(
     let mut found = reader.parameters(&owner, from, &secrets, &maps, problems).await;
     found.around = around.clone();
     stores::read(reader, [&owner, from], spec, &mut found, problems).await;
-    found.identity = spec.pod_identity.as_ref().and_then(|identity| identity::typed(identity, None));
-    if spec.pod_identity.as_ref().is_some_and(identity::is_workloads) {
-        problems.push(format!(
-            "{owner}: spec.podIdentity: the role of the target's ServiceAccount is not read yet; write it in \
-             spec.podIdentity.roleArn with provider aws"
-        ));
+    if let Some(words) = &spec.pod_identity {
+        found.identity = identity_of(reader, target, words, &format!("{owner}: spec.podIdentity"), problems).await;
+    }
+    if let Some(manager) = &spec.aws_secret_manager {
+        let from = Place { owner: format!("{owner}: spec.awsSecretManager"), namespace: from, target };
+        found.texts.extend(aws_secrets(reader, &from, manager, problems).await.texts);
     }
     let unserved = scaled::unserved_sources(spec).into_iter();
     problems.extend(unserved.map(|source| format!("{owner}: spec.{source} is not read yet; use secretTargetRef or configMapTargetRef")));
+    found
+}
+
+/// The identity that words of an authentication name.
+async fn identity_of(
+    reader: &mut Reader,
+    target: &WorkloadKey,
+    words: &authentication::PodIdentity,
+    owner: &str,
+    problems: &mut Vec<String>,
+) -> Option<PodIdentity> {
+    let role = if identity::is_workloads(words) {
+        match reader.role(target).await {
+            Ok(role) => Some(role),
+            Err(problem) => {
+                problems.push(format!("{owner}: {problem}"));
+                return None;
+            }
+        }
+    } else {
+        None
+    };
+    identity::typed(words, role)
+}
+
+/// Where an authentication has its credentials from.
+struct Place<'a> {
+    /// For messages.
+    owner: String,
+    /// Of its Secrets.
+    namespace: &'a str,
+    /// Whose ServiceAccount may have a role.
+    target: &'a WorkloadKey,
+}
+
+/// What lies in AWS Secrets Manager.
+async fn aws_secrets(reader: &mut Reader, place: &Place<'_>, manager: &AwsSecretManager, problems: &mut Vec<String>) -> AuthParams {
+    let Place { owner, namespace, target } = place;
+    let before = problems.len();
+    let region = manager.region.clone().filter(|region| !region.is_empty());
+    let identity = match &manager.pod_identity {
+        Some(words) => identity_of(reader, target, words, &format!("{owner}.podIdentity"), problems).await,
+        None => None,
+    };
+    let store = match (&identity, &manager.credentials) {
+        (Some(identity), _) => AwsSecrets::with_identity(region, identity),
+        (None, Some(credentials)) if problems.len() == before => {
+            let mut references = Vec::new();
+            for (name, value) in [("accessKey", &credentials.access_key), ("accessSecretKey", &credentials.access_secret_key)] {
+                references.push(FromObject::new(name, &value.value_from.secret_key_ref.name, &value.value_from.secret_key_ref.key));
+            }
+            if let Some(value) = &credentials.access_token {
+                references.push(FromObject::new(
+                    "accessToken",
+                    &value.value_from.secret_key_ref.name,
+                    &value.value_from.secret_key_ref.key,
+                ));
+            }
+            let mut keys = reader.parameters(&format!("{owner}.credentials"), namespace, &references, &[], problems).await.texts;
+            let (id, secret) = (keys.remove("accessKey"), keys.remove("accessSecretKey"));
+            id.zip(secret).map(|(id, secret)| AwsSecrets::with_keys(region, id, secret, keys.remove("accessToken")))
+        }
+        _ => None,
+    };
+    if problems.len() > before {
+        return AuthParams::new();
+    }
+    let Some(store) = store else {
+        problems.push(format!("{owner}: it has no identity at AWS; give credentials, or podIdentity with provider aws"));
+        return AuthParams::new();
+    };
+    let wanted: Vec<AwsSecretName> = manager
+        .secrets
+        .iter()
+        .map(|secret| AwsSecretName {
+            name: secret.name.clone(),
+            version_id: secret.version_id.clone(),
+            version_stage: secret.version_stage.clone(),
+            key: secret.secret_key.clone(),
+        })
+        .collect();
+    let texts = match reader.aws_secrets(&store, &wanted).await {
+        Ok(texts) => texts,
+        Err(problem) => {
+            problems.push(format!("{owner}: {problem}"));
+            return AuthParams::new();
+        }
+    };
+    let mut found = AuthParams::new();
+    for (i, (secret, text)) in manager.secrets.iter().zip(texts).enumerate() {
+        match text {
+            Ok(text) => drop(found.texts.insert(secret.parameter.clone(), text)),
+            Err(problem) => problems.push(format!("{owner}.secrets[{i}], parameter {}: {problem}", secret.parameter)),
+        }
+    }
     found
 }
 

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Secret as SecretObject};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Secret as SecretObject, ServiceAccount};
 use kube::Client;
 use kube::api::Api;
 use springtide_core::name::Key;
 use springtide_core::nodes::workload::WorkloadKey;
-use springtide_scalers::{AuthParams, ResolvedEnv, Secret};
+use springtide_scalers::{AuthParams, AwsSecretName, AwsSecrets, Error, ResolvedEnv, Secret};
 use tokio::sync::OnceCell;
 
 use super::act::message;
@@ -91,6 +91,9 @@ fn is_answer(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
 }
 
+/// The annotation of a ServiceAccount that names its AWS role.
+const ROLE: &str = "eks.amazonaws.com/role-arn";
+
 /// The kinds by the names under which messages speak of them.
 const SECRET: &str = "Secret";
 const CONFIG_MAP: &str = "ConfigMap";
@@ -118,6 +121,40 @@ impl Reader {
     #[must_use]
     pub const fn new(objects: Arc<Objects>) -> Self {
         Self { objects, unanswered: false, asked: false }
+    }
+
+    /// The AWS role of the target's ServiceAccount, which an annotation of it names.
+    pub async fn role(&mut self, target: &WorkloadKey) -> Result<String, String> {
+        self.asked = true;
+        let spec = pod_spec(&self.objects.client, target).await.map_err(|error| {
+            self.unanswered |= !is_answer(&error);
+            format!("{target} cannot be read: {}", message(&error))
+        })?;
+        let name = spec.and_then(|spec| spec.service_account_name).filter(|name| !name.is_empty());
+        let key = Key::new(target.key.namespace.clone(), name.as_deref().unwrap_or("default"));
+        let found = Api::<ServiceAccount>::namespaced(self.objects.client.clone(), &key.namespace).get_opt(&key.name).await;
+        let account = found.map_err(|error| {
+            self.unanswered |= !is_answer(&error);
+            format!("ServiceAccount {key} cannot be read: {}; let the daemon's ServiceAccount get serviceaccounts", message(&error))
+        })?;
+        let account = account.ok_or_else(|| format!("ServiceAccount {key} does not exist; create it or correct the target's pods"))?;
+        let role = account.metadata.annotations.and_then(|mut all| all.remove(ROLE)).filter(|role| !role.is_empty());
+        role.ok_or_else(|| {
+            format!("ServiceAccount {key} has no annotation {ROLE}; add it with the ARN of the role, or write roleArn and no identityOwner")
+        })
+    }
+
+    /// Texts from AWS Secrets Manager. What AWS does not answer may be there all the same.
+    pub async fn aws_secrets(&mut self, store: &AwsSecrets, wanted: &[AwsSecretName]) -> Result<Vec<Result<Secret, String>>, String> {
+        self.asked = true;
+        let mut told = |error: Error| {
+            self.unanswered |= matches!(error, Error::Connect { .. } | Error::Ask { .. } | Error::Wait { .. });
+            error.chain()
+        };
+        match store.read(wanted).await {
+            Ok(texts) => Ok(texts.into_iter().map(|text| text.map_err(&mut told)).collect()),
+            Err(error) => Err(told(error)),
+        }
     }
 
     /// Parameters from Secrets and ConfigMaps of one namespace. `owner` is who refers to them, for messages.

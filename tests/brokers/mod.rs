@@ -8,3 +8,4 @@ mod rabbitmq;
 mod reader;
 mod redis;
 mod sql;
+mod sqs;

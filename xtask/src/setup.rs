@@ -14,7 +14,7 @@ struct Package {
     reason: &'static str,
 }
 
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 24] = [
     Package { name: "util-linux", program: "setpriv", reason: "ends the parts of a testbed with their test" },
     Package { name: "golang-go", program: "go", reason: "builds the control plane; an old version fetches the one that is needed" },
     Package { name: "rabbitmq-server", program: "rabbitmq-server", reason: "a broker to test against" },
@@ -26,6 +26,7 @@ const PACKAGES: [Package; 23] = [
     Package { name: "postgresql-client", program: "psql", reason: "fills PostgreSQL" },
     Package { name: "mariadb-server", program: "mariadb-install-db", reason: "a database to test against" },
     Package { name: "mariadb-client", program: "mariadb", reason: "fills MariaDB" },
+    Package { name: "python3-venv", program: "python3", reason: "runs a stand-in for AWS, to test against" },
     Package { name: "maven", program: "mvn", reason: "fetches Kafka, a broker to test against" },
     Package { name: "default-jre-headless", program: "java", reason: "runs Kafka" },
     Package { name: "npm", program: "npm", reason: "fetches Azurite, Azure's storage to test against" },
@@ -44,8 +45,16 @@ const PACKAGES: [Package; 23] = [
     Package { name: "chromium-driver", program: "chromedriver", reason: "reads the page for a test" },
 ];
 
+impl Package {
+    fn is_there(&self) -> bool {
+        // Debian's Python comes without what makes environments of its own, and that is no program.
+        let is_whole = || self.program != "python3" || succeeds(Command::new("python3").args(["-c", "import ensurepip"])).unwrap_or(false);
+        has_program(self.program) && is_whole()
+    }
+}
+
 pub(crate) fn run() -> Result<Outcome> {
-    let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !has_program(package.program)).collect();
+    let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !package.is_there()).collect();
     if !missing.is_empty() {
         install(&missing)?;
     }

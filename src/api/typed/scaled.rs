@@ -133,7 +133,6 @@ pub fn unserved_sources(spec: &TriggerAuthenticationSpec) -> Vec<&'static str> {
         ("env", !spec.env.is_empty()),
         ("filePath", spec.file_path.is_some()),
         ("hashiCorpVault", spec.hashicorp_vault.is_some()),
-        ("awsSecretManager", spec.aws_secret_manager.is_some()),
         ("boundServiceAccountToken", !spec.bound_service_account_token.is_empty()),
         ("oauth2", spec.oauth2.is_some()),
     ]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use springtide_testbed::{Azurite, Kafka, Named, Programs, Tools, nats_server, static_programs};
+use springtide_testbed::{Azurite, Kafka, Moto, Named, Programs, Tools, nats_server, static_programs};
 
 #[derive(Parser)]
 #[command(about = "Real parts on loopback, for tests and for a person who tries something")]
@@ -64,9 +64,9 @@ async fn run() -> Result<()> {
             let nats = tokio::task::spawn_blocking(nats_server).await??;
             let kafka = tokio::task::spawn_blocking(Kafka::ensure).await??;
             let azurite = tokio::task::spawn_blocking(Azurite::ensure).await??;
-            for program in
-                [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose, nats, kafka, azurite]
-            {
+            let moto = tokio::task::spawn_blocking(Moto::ensure).await??;
+            let control_plane = [etcd, kube_apiserver, kube_scheduler, kube_controller_manager, kwok, kubectl, kwokctl, compose];
+            for program in control_plane.into_iter().chain([nats, kafka, azurite, moto]) {
                 println!("{}", program.display());
             }
         }
