@@ -61,11 +61,19 @@ pub struct Bound {
 /// What a ScaledObject may refer to: the spec of each authentication, or why it cannot be read.
 pub type Authentications = BTreeMap<Key, Result<TriggerAuthenticationSpec, String>>;
 
+/// What is the daemon's own.
+#[derive(Clone)]
+struct Own {
+    /// Where Secrets of ClusterTriggerAuthentications lie.
+    namespace: String,
+    /// Who it is to clouds.
+    around: Around,
+}
+
 /// Resolves ScaledObjects, no two of one name and not too many at a time, and those that fail again and again.
 pub struct Resolver {
     client: kube::Client,
-    cluster_namespace: String,
-    around: Around,
+    own: Own,
     tx: mpsc::Sender<Resolved>,
     permits: Arc<Semaphore>,
     running: BTreeSet<Key>,
@@ -78,8 +86,7 @@ impl Resolver {
     pub fn new(client: kube::Client, cluster_namespace: &str, around: Around, tx: mpsc::Sender<Resolved>) -> Self {
         Self {
             client,
-            cluster_namespace: cluster_namespace.to_owned(),
-            around,
+            own: Own { namespace: cluster_namespace.to_owned(), around },
             tx,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             running: BTreeSet::new(),
@@ -108,12 +115,11 @@ impl Resolver {
         let wanted =
             scaled::authentications(&object).map(|(name, of_cluster)| Key::new(if of_cluster { "" } else { key.namespace.as_str() }, name));
         let auths: Authentications = wanted.filter_map(|key| Some((key.clone(), auths.get(&key)?.clone()))).collect();
-        let (cluster_namespace, around) = (self.cluster_namespace.clone(), self.around.clone());
-        let (tx, permits) = (self.tx.clone(), Arc::clone(&self.permits));
+        let (own, tx, permits) = (self.own.clone(), self.tx.clone(), Arc::clone(&self.permits));
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire_owned().await;
-            let asked = resolve(&mut reader, &cluster_namespace, &around, &object, &target, &auths);
+            let asked = resolve(&mut reader, &own, &object, &target, &auths);
             let triggers = tokio::time::timeout(PATIENCE, asked).await;
             let unanswered = reader.unanswered || triggers.is_err();
             let triggers = triggers.unwrap_or_else(|_| Err(vec!["the API server does not answer; it is asked again".to_owned()]));
@@ -159,8 +165,7 @@ impl Failing {
 
 async fn resolve(
     reader: &mut Reader,
-    cluster_namespace: &str,
-    around: &Around,
+    own: &Own,
     object: &ScaledObject,
     target: &WorkloadKey,
     auths: &Authentications,
@@ -178,7 +183,7 @@ async fn resolve(
     let mut triggers = Vec::new();
     for (i, trigger) in object.spec.triggers.iter().enumerate() {
         let before = problems.len();
-        let found = parameters(reader, cluster_namespace, around, target, i, trigger, auths, &mut problems).await;
+        let found = parameters(reader, own, target, i, trigger, auths, &mut problems).await;
         for (field, variable) in trigger.metadata.iter().filter(|(field, _)| field.ends_with("FromEnv")) {
             if let Some(why) = env.missing.get(variable) {
                 let shown = if is_variable_name(variable) { variable } else { "of this name" };
@@ -222,15 +227,14 @@ fn worded(i: usize, trigger: &springtide_api::keda::Trigger, found: &AuthParams,
 /// What the authentication of a trigger gives it.
 async fn parameters(
     reader: &mut Reader,
-    cluster_namespace: &str,
-    around: &Around,
+    own: &Own,
     target: &WorkloadKey,
     i: usize,
     trigger: &springtide_api::keda::Trigger,
     auths: &Authentications,
     problems: &mut Vec<String>,
 ) -> AuthParams {
-    let none = || AuthParams { around: around.clone(), ..AuthParams::new() };
+    let none = || AuthParams { around: own.around.clone(), ..AuthParams::new() };
     let Some((name, of_cluster)) = scaled::authentication(trigger) else { return none() };
     let namespace = if of_cluster { "" } else { target.key.namespace.as_str() };
     let kind = if of_cluster { "ClusterTriggerAuthentication" } else { "TriggerAuthentication" };
@@ -245,12 +249,12 @@ async fn parameters(
             return none();
         }
     };
-    let from = if of_cluster { cluster_namespace } else { namespace };
+    let from = if of_cluster { own.namespace.as_str() } else { namespace };
     let secrets: Vec<FromObject> = spec.secret_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
     let maps: Vec<FromObject> = spec.config_map_target_ref.iter().map(|r| FromObject::new(&r.parameter, &r.name, &r.key)).collect();
     let owner = format!("spec.triggers[{i}].authenticationRef: {kind} {name}");
     let mut found = reader.parameters(&owner, from, &secrets, &maps, problems).await;
-    found.around = around.clone();
+    found.around = own.around.clone();
     stores::read(reader, [&owner, from], spec, &mut found, problems).await;
     if let Some(words) = &spec.pod_identity {
         found.identity = identity_of(reader, target, words, &format!("{owner}: spec.podIdentity"), problems).await;
