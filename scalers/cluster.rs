@@ -1,8 +1,7 @@
 //! The port through which scalers see the cluster. What stands behind it watches; it lists nothing for a poll.
 
-use springtide_core::name::Key;
 #[cfg(feature = "clients")]
-use springtide_core::name::Name;
+use springtide_core::name::{Key, Name};
 #[cfg(feature = "clients")]
 use springtide_core::nodes::requirement::Requirements;
 

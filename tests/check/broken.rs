@@ -106,4 +106,6 @@ spec:
     let about: Vec<&str> = said.lines().into_iter().filter(|line| line.contains("requests no cpu")).collect();
     assert_eq!(about.len(), 1, "{}", said.out);
     assert!(about[0].contains("container `two`"), "{}", about[0]);
+    // It is read and judged, and refused as the daemon refuses it.
+    assert!(said.out.contains("spec.triggers[0].type: \"cpu\" is one of KEDA's and not measured by this version yet"), "{}", said.out);
 }

@@ -164,7 +164,7 @@ spec:
             "",
             &rabbitmq.replace("type: rabbitmq", "type: rabitmq"),
             corrected("unknown-type"),
-            &["spec.triggers[0].type", "rabitmq", "use one of", "rabbitmq"],
+            &["spec.triggers[0].type", "rabitmq", "use one of", "springtide scalers"],
         ),
         check(
             "missing-key",
@@ -172,6 +172,13 @@ spec:
             &rabbitmq.replace("queueName: good, ", ""),
             corrected("missing-key"),
             &["spec.triggers[0].metadata.queueName", "missing"],
+        ),
+        check(
+            "not-measured",
+            "",
+            "{type: cpu, metricType: Utilization, metadata: {value: '60'}}",
+            corrected("not-measured"),
+            &["spec.triggers[0].type", "cpu", "not measured by this version yet", "scale by a queue"],
         ),
         unread("broker-away", &here(proxied), Right::StartBroker, &[proxy, "check that the address is right"]),
         unread(
