@@ -139,8 +139,7 @@ async fn the_pods_behind_a_service_are_asked() -> Result<()> {
     // That nothing is there yet is told, and is no reason to do anything.
     let told = |event: &&Event| event.note.as_deref().is_some_and(|note| note.contains("there is none that is ready"));
     let events = Api::<Event>::namespaced(stage.client.clone(), "default");
-    wait_until(events, watcher::Config::default(), "to tell that no pod is ready", MINUTE, |events| events.iter().copied().any(told))
-        .await?;
+    wait_until(events, watcher::Config::default(), "to tell that no pod is ready", MINUTE, |events| events.iter().any(told)).await?;
 
     let Some(address) = own_address() else {
         println!("this machine has no address but loopback, which no EndpointSlice may have; no pod was asked");
