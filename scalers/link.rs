@@ -240,6 +240,7 @@ impl Link {
             }
             if due || (retrying && slot.retry) {
                 slot.asked = Some(now);
+                self.ears.asked(&slot.subscription.query);
                 asked.push(Asked { id: *id, generation: slot.subscription.generation, query: slot.subscription.query.clone(), due });
             }
         }

@@ -1,7 +1,8 @@
 //! Brokers that tell of change by themselves. What they tell only wakes a read: numbers are always asked for.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,12 +17,23 @@ pub(crate) const QUICKEST: Duration = Duration::from_secs(1);
 
 /// Tells a connection's task that the answer to a query is another by now.
 #[derive(Clone)]
-pub(crate) struct News(mpsc::UnboundedSender<Query>);
+pub(crate) struct News {
+    tx: mpsc::UnboundedSender<Query>,
+    told: Told,
+}
+
+/// What was told of and not asked for since: a busy broker fills nothing, and costs nothing, by telling of it again.
+type Told = Arc<Mutex<HashSet<Query>>>;
+
+fn lock(told: &Told) -> MutexGuard<'_, HashSet<Query>> {
+    // Nothing that holds it leaves it half changed.
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl News {
     /// Tells of this query; false where nobody listens any more.
     pub(crate) fn of(&self, query: &Query) -> bool {
-        self.0.send(query.clone()).is_ok()
+        if lock(&self.told).insert(query.clone()) { self.tx.send(query.clone()).is_ok() } else { !self.tx.is_closed() }
     }
 }
 
@@ -39,7 +51,7 @@ pub(crate) struct Ears {
 impl Ears {
     pub(crate) fn new(seed: u64) -> Self {
         let (tx, heard) = mpsc::unbounded_channel();
-        Self { seed, news: News(tx), heard, queries: HashMap::new(), task: None, stale: false }
+        Self { seed, news: News { tx, told: Told::default() }, heard, queries: HashMap::new(), task: None, stale: false }
     }
 
     pub(crate) fn add(&mut self, query: &Query) {
@@ -79,6 +91,12 @@ impl Ears {
         }
         self.stale = true;
         while self.heard.try_recv().is_ok() {}
+        lock(&self.news.told).clear();
+    }
+
+    /// Takes in that a query is asked: what is told of it from now on is news again.
+    pub(crate) fn asked(&self, query: &Query) {
+        lock(&self.news.told).remove(query);
     }
 
     /// The next query that a broker tells of. Never ends.

@@ -129,7 +129,7 @@ impl Broker for PostgreSql {
     }
 }
 
-/// The user that a trigger's connection is for, and whether TLS is used.
+/// The user and password that a trigger's connection is made with.
 #[cfg(all(test, feature = "clients"))]
 pub(crate) fn login(trigger: &crate::Trigger) -> Option<String> {
     let PostgreSql(connection) = trigger.connection.broker::<PostgreSql>()?;
